@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package systemd
+
+import (
+	"fmt"
+
+	"github.com/godbus/dbus/v5"
+
+	"nomad-systemd-driver/broker/systemd/wire"
+)
+
+// onManager is a call of the manager object.
+func onManager(member string, args ...any) wire.Call {
+	return wire.Call{Destination: destination, Path: managerPath, Interface: managerInterface, Member: member, Args: args}
+}
+
+// getProperty asks for one property of one object.
+func getProperty(path dbus.ObjectPath, iface, name string) wire.Call {
+	return wire.Call{Destination: destination, Path: path, Interface: propertiesInterface, Member: "Get", Args: []any{iface, name}}
+}
+
+// The functions below take the type they expect and make any other an error: a
+// zero value in its place would be a state PID 1 never reported.
+
+// bodyOf returns the only value of a reply.
+func bodyOf[T any](r wire.Reply, what string) (T, error) {
+	var zero T
+	if len(r.Body) != 1 {
+		return zero, fmt.Errorf("PID 1 answered %s with %d values, expected 1", what, len(r.Body))
+	}
+	return valueOf[T](r.Body[0], what)
+}
+
+// variantOf returns the property a reply to Get holds.
+func variantOf[T any](r wire.Reply, name string) (T, error) {
+	v, err := bodyOf[dbus.Variant](r, name)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return valueOf[T](v.Value(), name)
+}
+
+func valueOf[T any](v any, what string) (T, error) {
+	t, ok := v.(T)
+	if !ok {
+		return t, fmt.Errorf("PID 1 gave %s as %T, expected %T", what, v, t)
+	}
+	return t, nil
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/godbus/dbus/v5"
+
+	"nomad-systemd-driver/broker/systemd/wire"
+	"nomad-systemd-driver/broker/unit"
+)
+
+// auxiliary is a further unit for StartTransientUnit to create. There never is
+// one; the type gives the empty array its signature a(sa(sv)).
+type auxiliary struct {
+	Name       string
+	Properties []unit.Property
+}
+
+// Start starts the unit and returns its state once its start job has ended:
+// with Type=exec, once the program has been executed.
+//
+// Errors: *StartError (the program could not be executed; the failed unit is
+// still there, see [Conn.ResetFailed]), ErrUnitExists, ErrNotStarted (safe to
+// start again), ErrOutcomeUnknown (look for the unit later), CallError (PID 1
+// refused; there is no unit). File descriptors among the properties may be
+// closed as soon as Start returns, whatever it returns.
+func (c *Conn) Start(ctx context.Context, u *unit.Unit) (Status, error) {
+	return c.start(ctx, u.Name(), u.Properties())
+}
+
+func (c *Conn) start(ctx context.Context, name string, properties []unit.Property) (Status, error) {
+	o := c.events.observe(name)
+	defer c.events.forget(o)
+	job, err := c.queueJob(ctx, "StartTransientUnit", name, "fail", properties, []auxiliary{})
+	if errors.Is(err, wire.ErrNoReply) {
+		return c.settle(ctx, o, false)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("cannot start unit %s: %w", name, err)
+	}
+	result, err := c.waitJob(ctx, o, job)
+	if errors.Is(err, errJobLost) {
+		return c.settle(ctx, o, true)
+	}
+	if err != nil {
+		return Status{}, unknown(name, err)
+	}
+	status, err := c.Status(ctx, name)
+	switch {
+	case result != JobDone:
+		// The status only explains; without it the failure is still one.
+		return Status{}, &StartError{Unit: name, JobResult: result, Status: status}
+	case err != nil:
+		return Status{}, err
+	}
+	return status, nil
+}
+
+// queueJob calls a method that queues a job and returns the job's path.
+func (c *Conn) queueJob(ctx context.Context, method string, args ...any) (dbus.ObjectPath, error) {
+	replies, err := c.do(ctx, onManager(method, args...))
+	if err != nil {
+		return "", err
+	}
+	if replies[0].Err != nil {
+		return "", errorOf(replies[0].Err)
+	}
+	return bodyOf[dbus.ObjectPath](replies[0], method)
+}
+
+// errJobLost tells that the end of a job may have passed unseen.
+var errJobLost = errors.New("signals may have been missed")
+
+// waitJob waits for the end of a job and returns its result.
+func (c *Conn) waitJob(ctx context.Context, o *observer, job dbus.ObjectPath) (string, error) {
+	for {
+		result, ended, missed := c.events.jobResult(o, job)
+		if ended {
+			return result, nil
+		}
+		if missed {
+			return "", errJobLost
+		}
+		if err := c.waitChange(ctx, o); err != nil {
+			return "", err
+		}
+	}
+}
+
+// waitChange waits until something happened to the unit.
+func (c *Conn) waitChange(ctx context.Context, o *observer) error {
+	select {
+	case <-o.wake:
+		return nil
+	case <-c.closed:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// settle learns from the unit itself how a start ended when the reply or the
+// job's result was lost. Without a reply PID 1 may never have got the request;
+// the connection it would have come from is gone, so it cannot come later.
+func (c *Conn) settle(ctx context.Context, o *observer, accepted bool) (Status, error) {
+	for {
+		d, err := c.details(ctx, o.unit)
+		switch {
+		case errors.Is(err, ErrNotFound) && !accepted:
+			return Status{}, fmt.Errorf("cannot start unit %s: %w", o.unit, ErrNotStarted)
+		case errors.Is(err, ErrNotFound):
+			return Status{}, err
+		case err != nil:
+			return Status{}, unknown(o.unit, err)
+		case d.job == 0 && d.ActiveState != Activating:
+			return d.verdict()
+		}
+		if err := c.waitChange(ctx, o); err != nil {
+			return Status{}, unknown(o.unit, err)
+		}
+	}
+}
+
+// verdict tells how the start of a unit without a pending job ended. A unit
+// that was active has been started, whatever became of it since.
+func (d *details) verdict() (Status, error) {
+	if d.entered {
+		return d.Status, nil
+	}
+	return Status{}, &StartError{Unit: d.Unit, JobResult: JobFailed, Status: d.Status}
+}
+
+func unknown(name string, cause error) error {
+	return fmt.Errorf("cannot learn what became of unit %s: %w: %w", name, ErrOutcomeUnknown, cause)
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package systemd
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"nomad-systemd-driver/broker/systemd/wire"
+)
+
+// Status is the state of one service unit. The fields are the properties of
+// the same names in org.freedesktop.systemd1(5).
+type Status struct {
+	Unit         string
+	LoadState    string // LoadLoaded, or what is wrong with the unit's file
+	ActiveState  string
+	SubState     string
+	InvocationID string // 32 hexadecimal digits; empty if never started
+	Result       string
+
+	MainPID        uint32 // 0 if the program does not run
+	ExecMainPID    uint32 // of the last program, kept when it ends
+	ExecMainCode   int32
+	ExecMainStatus int32     // exit code or signal number, by ExecMainCode
+	StartedAt      time.Time // zero if never
+	ExitedAt       time.Time // zero if the program has not ended
+
+	ControlGroup   string // empty if there is none
+	UID            uint32 // NoUID if none
+	LogExtraFields map[string]string
+}
+
+// details is a Status and what only this package needs to know.
+type details struct {
+	Status
+	job     uint32 // id of the job that waits or runs for the unit; 0 if none
+	entered bool   // the unit has been active at least once
+}
+
+// field is one property to read and where it goes.
+type field struct {
+	iface, name string
+	set         func(*details, wire.Reply) error
+}
+
+// fields are read in this order, in one batch. PID 1 may work in between: the
+// state comes first, so that what explains it is never older than the state,
+// and LoadState last, so that a unit that vanished half-way is not found rather
+// than half made of defaults.
+var fields = []field{
+	property(unitInterface, "ActiveState", func(d *details, v string) error { d.ActiveState = v; return nil }),
+	property(unitInterface, "SubState", func(d *details, v string) error { d.SubState = v; return nil }),
+	property(unitInterface, "Job", setJob),
+	property(unitInterface, "ActiveEnterTimestamp", func(d *details, v uint64) error { d.entered = v != 0; return nil }),
+	property(serviceInterface, "ExecMainStartTimestamp", func(d *details, v uint64) error { return setTime(&d.StartedAt, v) }),
+	property(serviceInterface, "ExecMainExitTimestamp", func(d *details, v uint64) error { return setTime(&d.ExitedAt, v) }),
+	property(serviceInterface, "ExecMainPID", func(d *details, v uint32) error { d.ExecMainPID = v; return nil }),
+	property(serviceInterface, "ExecMainCode", func(d *details, v int32) error { d.ExecMainCode = v; return nil }),
+	property(serviceInterface, "ExecMainStatus", func(d *details, v int32) error { d.ExecMainStatus = v; return nil }),
+	property(serviceInterface, "MainPID", func(d *details, v uint32) error { d.MainPID = v; return nil }),
+	property(serviceInterface, "Result", func(d *details, v string) error { d.Result = v; return nil }),
+	property(serviceInterface, "ControlGroup", func(d *details, v string) error { d.ControlGroup = v; return nil }),
+	property(serviceInterface, "UID", func(d *details, v uint32) error { d.UID = v; return nil }),
+	property(serviceInterface, "LogExtraFields", setLogExtraFields),
+	property(unitInterface, "InvocationID", setInvocationID),
+	property(unitInterface, "LoadState", func(d *details, v string) error { d.LoadState = v; return nil }),
+}
+
+func property[T any](iface, name string, set func(*details, T) error) field {
+	return field{iface, name, func(d *details, r wire.Reply) error {
+		v, err := variantOf[T](r, name)
+		if err != nil {
+			return err
+		}
+		if err := set(d, v); err != nil {
+			return fmt.Errorf("property %s: %w", name, err)
+		}
+		return nil
+	}}
+}
+
+// Status reads the state of a unit. A unit that PID 1 does not have is
+// [ErrNotFound].
+func (c *Conn) Status(ctx context.Context, unit string) (Status, error) {
+	d, err := c.details(ctx, unit)
+	return d.Status, err
+}
+
+func (c *Conn) details(ctx context.Context, unit string) (details, error) {
+	d, err := c.readDetails(ctx, unit)
+	if err != nil {
+		return details{}, fmt.Errorf("cannot read the state of unit %s: %w", unit, err)
+	}
+	return d, nil
+}
+
+func (c *Conn) readDetails(ctx context.Context, unit string) (details, error) {
+	// A question about properties makes PID 1 load a unit it does not have,
+	// and its unloading is a change of that unit: who reads what has changed
+	// would never come to rest. GetUnit loads nothing.
+	replies, err := c.read(ctx, onManager("GetUnit", unit))
+	if err != nil {
+		return details{}, err
+	}
+	if replies[0].Err != nil {
+		return details{}, errorOf(replies[0].Err)
+	}
+	path, err := bodyOf[dbus.ObjectPath](replies[0], "GetUnit")
+	if err != nil {
+		return details{}, err
+	}
+	calls := make([]wire.Call, len(fields))
+	for i, f := range fields {
+		calls[i] = getProperty(path, f.iface, f.name)
+	}
+	replies, err = c.read(ctx, calls...)
+	if err != nil {
+		return details{}, err
+	}
+	return decodeDetails(unit, replies)
+}
+
+// decodeDetails takes the replies to the questions for all fields.
+func decodeDetails(unit string, replies []wire.Reply) (details, error) {
+	d := details{Status: Status{Unit: unit}}
+	for i, f := range fields {
+		if e := replies[i].Err; e != nil {
+			return details{}, fmt.Errorf("property %s: %w", f.name, errorOf(e))
+		}
+		if err := f.set(&d, replies[i]); err != nil {
+			return details{}, err
+		}
+	}
+	if d.LoadState == LoadNotFound {
+		return details{}, ErrNotFound
+	}
+	return d, nil
+}
+
+// setJob takes (uo): id and path of the job; id 0 means none.
+func setJob(d *details, v []any) error {
+	if len(v) != 2 {
+		return fmt.Errorf("%d values, expected 2", len(v))
+	}
+	id, err := valueOf[uint32](v[0], "job id")
+	d.job = id
+	return err
+}
+
+// setTime takes microseconds since the epoch; 0 means never.
+func setTime(t *time.Time, usec uint64) error {
+	if usec > math.MaxInt64 {
+		return fmt.Errorf("no point in time: %d", usec)
+	}
+	if usec != 0 {
+		*t = time.UnixMicro(int64(usec))
+	}
+	return nil
+}
+
+func setInvocationID(d *details, id []byte) error {
+	if len(id) != 0 && len(id) != 16 {
+		return fmt.Errorf("%d bytes, expected 16", len(id))
+	}
+	d.InvocationID = hex.EncodeToString(id)
+	return nil
+}
+
+var errNoEqualsSign = errors.New("an entry without '='")
+
+func setLogExtraFields(d *details, entries [][]byte) error {
+	d.LogExtraFields = make(map[string]string, len(entries))
+	for _, entry := range entries {
+		key, value, ok := strings.Cut(string(entry), "=")
+		if !ok {
+			return errNoEqualsSign
+		}
+		// Who owns a unit is read from here: it must not depend on order.
+		if _, twice := d.LogExtraFields[key]; twice {
+			return fmt.Errorf("field %q appears twice", key)
+		}
+		d.LogExtraFields[key] = value
+	}
+	return nil
+}

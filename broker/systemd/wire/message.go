@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+)
+
+const (
+	fixedHeader = 16      // bytes before the array of header fields
+	maxMessage  = 1 << 27 // D-Bus specification, "Message Format"
+	flagsOffset = 2
+	serialStart = 8
+	serialEnd   = 12
+)
+
+// Call is one method call.
+type Call struct {
+	Destination string
+	Path        dbus.ObjectPath
+	Interface   string
+	Member      string
+	Args        []any
+}
+
+// Signal is one signal received.
+type Signal struct {
+	// Sender is the unique name of the sender on a bus; on a connection
+	// without a bus it has no meaning.
+	Sender    string
+	Path      dbus.ObjectPath
+	Interface string
+	Member    string
+	Body      []any
+}
+
+// Encode returns the call in wire format and the file descriptors that belong
+// to it, as numbers still owned by the caller.
+func (c Call) encode(serial uint32) ([]byte, []int, error) {
+	for i, arg := range c.Args {
+		if err := checkStrings(reflect.ValueOf(arg)); err != nil {
+			return nil, nil, fmt.Errorf("cannot encode argument %d of %s: %w", i+1, c.Member, err)
+		}
+	}
+	m := &dbus.Message{
+		Type:  dbus.TypeMethodCall,
+		Flags: dbus.FlagNoAutoStart,
+		Body:  c.Args,
+		Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldDestination: dbus.MakeVariant(c.Destination),
+			dbus.FieldPath:        dbus.MakeVariant(c.Path),
+			dbus.FieldInterface:   dbus.MakeVariant(c.Interface),
+			dbus.FieldMember:      dbus.MakeVariant(c.Member),
+		},
+	}
+	if len(c.Args) > 0 {
+		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(c.Args...))
+	}
+	fds, err := m.CountFds()
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot encode %s: %w", c.Member, err)
+	}
+	if fds > 0 {
+		m.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(fds)) //nolint:gosec // a count of slice elements
+	}
+	var buf bytes.Buffer
+	numbers, err := m.EncodeToWithFDs(&buf, binary.LittleEndian)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot encode %s: %w", c.Member, err)
+	}
+	// godbus keeps the serial to itself; it has a fixed place in the header.
+	frame := buf.Bytes()
+	binary.LittleEndian.PutUint32(frame[serialStart:serialEnd], serial)
+	return frame, numbers, nil
+}
+
+// errNUL is the one malformed string that godbus lets through: the peer would
+// end the connection over it, for everybody who uses it.
+var errNUL = errors.New("a string holds a NUL byte")
+
+func checkStrings(v reflect.Value) error {
+	switch v.Kind() {
+	case reflect.String:
+		if strings.ContainsRune(v.String(), 0) {
+			return errNUL
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return nil
+		}
+		for i := range v.Len() {
+			if err := checkStrings(v.Index(i)); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			if err := errors.Join(checkStrings(it.Key()), checkStrings(it.Value())); err != nil {
+				return err
+			}
+		}
+	case reflect.Interface:
+		return checkStrings(v.Elem())
+	case reflect.Struct:
+		if variant, ok := v.Interface().(dbus.Variant); ok {
+			return checkStrings(reflect.ValueOf(variant.Value()))
+		}
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				if err := checkStrings(v.Field(i)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// readFrame reads one whole message without interpreting its fields, so that a
+// message that cannot be decoded does not shift the ones behind it. Descriptors
+// sent along are dropped by the kernel, since nothing here asks for them.
+func readFrame(r *bufio.Reader) ([]byte, error) {
+	head, err := r.Peek(fixedHeader)
+	if err != nil {
+		return nil, err
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	switch head[0] {
+	case 'l':
+	case 'B':
+		order = binary.BigEndian
+	default:
+		return nil, fmt.Errorf("peer sent a message with byte order %q", head[0])
+	}
+	body, fields := uint64(order.Uint32(head[4:])), uint64(order.Uint32(head[12:]))
+	size := fixedHeader + (fields+7)/8*8 + body
+	if size > maxMessage {
+		return nil, fmt.Errorf("peer sent a message of %d bytes, more than D-Bus allows", size)
+	}
+	var frame bytes.Buffer
+	if _, err := io.CopyN(&frame, r, int64(size)); err != nil { //nolint:gosec // bounded by maxMessage
+		return nil, err
+	}
+	return frame.Bytes(), nil
+}
+
+// isReply tells whether a frame answers a call.
+func isReply(frame []byte) bool {
+	t := dbus.Type(frame[1])
+	return t == dbus.TypeMethodReply || t == dbus.TypeError
+}
