@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// check is one question a rule is asked about a request. accept answers it;
+// explain words a refusal.
+type check struct {
+	accept  func(*client, *rule, *Request) bool
+	explain func(*client, *rule, *Request) *Denial
+}
+
+// checks are all questions, in the order in which they are asked. Parts of a
+// request that no check looks at are free: arguments, environment, labels,
+// names and the working directory work with the rights of the unit's own user
+// inside its own view; a CPU weight counts only within the client's slice; a
+// set of CPUs only takes away.
+var checks = []check{
+	{commandAllowed, commandDenied},
+	{userAllowed, userDenied},
+	{directoriesAllowed, directoriesDenied},
+	{resourcesAllowed, resourcesDenied},
+	{logDriverAllowed, logDriverDenied},
+}
+
+func commandAllowed(_ *client, l *rule, r *Request) bool {
+	if !cleanAbsolute(r.Command) {
+		return false
+	}
+	if slices.Contains(l.exec.paths, r.Command) {
+		return true
+	}
+	if !slices.ContainsFunc(execRoots, func(root string) bool { return below(root, r.Command) }) {
+		return false
+	}
+	return l.exec.any || slices.ContainsFunc(l.exec.under, func(dir string) bool { return below(dir, r.Command) })
+}
+
+func commandDenied(c *client, _ *rule, r *Request) *Denial {
+	d := &Denial{Subject: "command", Value: r.Command}
+	top, rest, _ := strings.Cut(strings.TrimPrefix(r.Command, "/"), "/")
+	switch {
+	case !cleanAbsolute(r.Command):
+		d.Reason = `this is not an absolute path without "//", "." and ".."; write it out`
+	case slices.Contains(usrLinks, top):
+		d.Reason = fmt.Sprintf("/%s is only a link to /usr/%s; set command to /usr/%s/%s", top, top, top, rest)
+	default:
+		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run this program; "+
+			"put the program into the task's local/ directory if the policy allows that, "+
+			"or ask the operator to add it to exec.paths or exec.under of a rule", c.Name)
+	}
+	return d
+}
+
+func userAllowed(_ *client, l *rule, r *Request) bool {
+	if r.User == "" {
+		return l.runAs.pool != nil
+	}
+	_, ok := l.runAs.users[r.User]
+	return ok
+}
+
+func userDenied(c *client, _ *rule, r *Request) *Denial {
+	d := &Denial{Subject: "user", Value: r.User}
+	const pool = "leave user unset to run as an ephemeral user"
+	switch {
+	case r.User == "":
+		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run this program as an ephemeral user; "+
+			"set user to one that the policy allows, or ask the operator to add run_as.pool to a rule", c.Name)
+	case r.User == "root" || r.User == c.User:
+		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run as this user, and none can; "+
+			"name another user, or %s", c.Name, pool)
+	default:
+		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run as this user; "+
+			"ask the operator to add it to run_as.users of a rule, or %s", c.Name, pool)
+	}
+	return d
+}
+
+// directoriesAllowed wants the three directories of one task of one
+// allocation, as Nomad lays them out directly below the client's alloc_root:
+// ALLOC/alloc, ALLOC/TASK/local and ALLOC/TASK/secrets.
+func directoriesAllowed(c *client, _ *rule, r *Request) bool {
+	alloc, ok := strings.CutSuffix(r.Directories.Alloc, "/alloc")
+	if !ok || !childOf(c.AllocRoot, alloc) {
+		return false
+	}
+	task, ok := strings.CutSuffix(r.Directories.Local, "/local")
+	if !ok || !childOf(alloc, task) || task == r.Directories.Alloc {
+		return false
+	}
+	return r.Directories.Secrets == task+"/secrets"
+}
+
+func directoriesDenied(c *client, _ *rule, r *Request) *Denial {
+	return &Denial{
+		Subject: "directories",
+		Value:   strings.Join([]string{r.Directories.Alloc, r.Directories.Local, r.Directories.Secrets}, " "),
+		Reason: fmt.Sprintf("these are not ALLOC/alloc, ALLOC/TASK/local and ALLOC/TASK/secrets directly below %s; "+
+			"ask the operator to set alloc_root of policy client %q to the agent's alloc_dir", c.AllocRoot, c.Name),
+	}
+}
+
+func resourcesAllowed(_ *client, l *rule, r *Request) bool { return excess(l, r) == nil }
+
+func resourcesDenied(_ *client, l *rule, r *Request) *Denial { return excess(l, r) }
+
+// excess is what the request wants above the rule's limits, nil if nothing.
+func excess(l *rule, r *Request) *Denial {
+	res, most := r.Resources, l.limits
+	over := func(what string, value, limit uint64, remedy string) *Denial {
+		return &Denial{
+			Subject: "resources", Value: fmt.Sprintf("%s %d", what, value),
+			Reason: fmt.Sprintf("at most %d is allowed; ask for less, or ask the operator to raise %s of a rule", limit, remedy),
+		}
+	}
+	switch {
+	case res.TasksMax > most.tasksMax:
+		return over("tasks_max", res.TasksMax, most.tasksMax, "limits.tasks_max")
+	case most.memoryUnlimited:
+		return nil
+	case res.MemoryUnlimited || res.MemoryMax == 0:
+		return &Denial{
+			Subject: "resources", Value: "memory unlimited",
+			Reason: "a task must have a memory limit; set memory_max in its resources, " +
+				"or ask the operator to set limits.memory_unlimited in a rule",
+		}
+	case res.MemoryMax > most.memoryMax:
+		return over("memory_max", res.MemoryMax, most.memoryMax, "limits.memory_max")
+	case res.MemoryLow > most.memoryMax:
+		return over("memory_low", res.MemoryLow, most.memoryMax, "limits.memory_max")
+	}
+	return nil
+}
+
+func logDriverAllowed(_ *client, l *rule, r *Request) bool {
+	return slices.Contains(l.logs, r.LogDriver)
+}
+
+func logDriverDenied(c *client, _ *rule, r *Request) *Denial {
+	return &Denial{
+		Subject: "log driver", Value: string(r.LogDriver),
+		Reason: fmt.Sprintf("no rule of policy client %q lets this task log there; "+
+			"choose another driver in the task's logging block, or ask the operator to add it to log_drivers of a rule", c.Name),
+	}
+}
+
+// cleanAbsolute is a path that means what it says. It may still lead over symlinks.
+func cleanAbsolute(p string) bool {
+	return strings.HasPrefix(p, "/") && path.Clean(p) == p && !strings.ContainsRune(p, 0)
+}
+
+// below is whether the clean path p lies under the clean directory dir, at any
+// depth: /opt/app holds /opt/app/x, not /opt/application and not itself.
+func below(dir, p string) bool {
+	rest, ok := strings.CutPrefix(p, dir)
+	return ok && strings.HasPrefix(rest, "/")
+}
+
+// childOf is whether p lies directly under the directory dir: p is dir, a slash
+// and one name.
+func childOf(dir, p string) bool {
+	rest, ok := strings.CutPrefix(p, dir)
+	name, slash := strings.CutPrefix(rest, "/")
+	return ok && slash && name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import "strconv"
+
+// Decide says whether the peer may have what it asks for: exactly if some
+// single rule of the peer's client accepts the whole request. If several do,
+// the first by name is taken, so that the order of rules and files never
+// matters. The error is always a [*Denial]; it speaks of the rule that came
+// nearest.
+func (p *Policy) Decide(peer Peer, r *Request) (*Decision, error) {
+	c, ok := p.clients[peer.UID]
+	if !ok {
+		return nil, &Denial{
+			Subject: "client", Value: "uid " + strconv.FormatUint(uint64(peer.UID), 10),
+			Reason: "the policy names no client with this uid; ask the operator to add a client block for its user",
+		}
+	}
+	nearest, furthest := &rule{}, 0
+	for _, l := range c.rules {
+		failed := firstFailure(c, l, r)
+		if failed == len(checks) {
+			return decide(p, c, l, r), nil
+		}
+		if failed > furthest {
+			nearest, furthest = l, failed
+		}
+	}
+	return nil, checks[furthest].explain(c, nearest, r)
+}
+
+// firstFailure is the index of the first check that refuses, len(checks) if none does.
+func firstFailure(c *client, l *rule, r *Request) int {
+	for i := range checks {
+		if !checks[i].accept(c, l, r) {
+			return i
+		}
+	}
+	return len(checks)
+}
+
+// decide makes the decision to allow r by the rule l.
+func decide(p *Policy, c *client, l *rule, r *Request) *Decision {
+	d := &Decision{
+		rule: l.name, sha256: p.sha256, client: c.Client, request: r.clone(),
+		tasksMax: r.Resources.TasksMax,
+	}
+	if d.tasksMax == 0 {
+		d.tasksMax = l.limits.tasksMax
+	}
+	if r.User == "" {
+		d.pool = l.runAs.pool
+		return d
+	}
+	u := l.runAs.users[r.User]
+	d.user = &u
+	return d
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Decision is a request that the policy allows, and under what. Only
+// [Policy.Decide] makes one; the zero Decision panics when it is used.
+type Decision struct {
+	rule     string
+	sha256   string
+	client   Client
+	request  *Request
+	user     *User // nil if pool is set
+	pool     *Pool // nil if user is set
+	tasksMax uint64
+}
+
+// Rule is the name of the rule that allows the request.
+func (d *Decision) Rule() string { return d.rule }
+
+// PolicySHA256 identifies the policy that decided, as [Policy.SHA256].
+func (d *Decision) PolicySHA256() string { return d.sha256 }
+
+// Client is the client that asked.
+func (d *Decision) Client() Client { return d.client }
+
+// Request is the decision's own copy of the request, to be executed and not to
+// be changed.
+func (d *Decision) Request() *Request { return d.request }
+
+// User is the user of the host to run as; false if it is to be a uid of [Decision.Pool].
+func (d *Decision) User() (User, bool) {
+	if d.user == nil {
+		return User{}, false
+	}
+	u := *d.user
+	u.Groups = slices.Clone(u.Groups)
+	return u, true
+}
+
+// Pool is where to take an ephemeral uid from; false if there is a [Decision.User].
+func (d *Decision) Pool() (Pool, bool) {
+	if d.pool == nil {
+		return Pool{}, false
+	}
+	return *d.pool, true
+}
+
+// TasksMax is the limit of processes and threads: what the request asks for, or
+// else the rule's own. It is never 0.
+func (d *Decision) TasksMax() uint64 { return d.tasksMax }
+
+// Denial says why a request is refused. Its text is for the author of the job:
+// it names what was asked for and the way on, and says nothing of the policy
+// that the author could not find out by trying.
+type Denial struct {
+	// Subject is the part of the request that is refused: client, command, user,
+	// directories, resources or log driver.
+	Subject string
+	// Value is that part as the client sent it, not safe to print unquoted.
+	Value string
+	// Reason is the reason and the remedy, without a full stop.
+	Reason string
+}
+
+// Error implements error in one sentence on one line.
+func (d *Denial) Error() string {
+	return fmt.Sprintf("policy refuses %s %q: %s", d.Subject, d.Value, d.Reason)
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Package policy decides what a client of the broker may start on this host.
+// The operator writes the policy; [Load] reads it, [Policy.Decide] answers.
+//
+// Threat: whoever sends a [Request] may be fully under an attacker's control,
+// and the broker that executes it is root. So the answer is no unless one rule
+// says yes to the whole request; what a rule does not mention it does not
+// allow; and the floor (floor.go) is out of reach of every rule.
+//
+// Deciding is a pure function of policy, peer and request: no I/O, no clock,
+// no state. Rules have no order. A [*Decision] can only be made by Decide, so
+// code that forgets to ask has nothing to hand on.
+//
+// Duty of the caller:
+//   - take the [Peer] from the kernel, never from the request;
+//   - check first that the request is well-formed (lengths, UTF-8, control
+//     bytes); policy looks only at what it decides on;
+//   - execute [Decision.Request], the decision's own copy, and not the request
+//     it passed in;
+//   - give Load a directory that only root can write to: policy cannot see who
+//     owns a file;
+//   - open directories and programs safely: policy compares names, and names
+//     can lead over symlinks.
+package policy

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Policy is one snapshot of the operator's policy. It never changes, and may be
+// used by many goroutines. The zero Policy denies everything.
+type Policy struct {
+	clients map[uint32]*client
+	sha256  string
+}
+
+// Client is one who may ask: a user of the host, and where its units live.
+type Client struct {
+	Name string
+	// User is the name of the client's user; empty if the policy gives a number.
+	User string
+	UID  uint32
+	// UnitPrefix starts the name of each of the client's units. It holds only
+	// [a-z0-9] and is the client's alone.
+	UnitPrefix string
+	// Slice holds the client's units, and the client's alone.
+	Slice string
+	// AllocRoot is the only directory whose contents the client may show to units.
+	AllocRoot string
+	// MaxUnits is how many units the client may have at a time.
+	MaxUnits int
+}
+
+// User is a user of the host, in numbers.
+type User struct {
+	Name     string
+	UID, GID uint32
+	// Groups are the supplementary groups.
+	Groups []uint32
+}
+
+// Pool is a range of uids that belong to nobody: each unit gets one of its own
+// for as long as it exists.
+type Pool struct {
+	Name         string
+	First, Count uint32
+}
+
+// client is a Client with the rules that are about it, sorted by name.
+type client struct {
+	Client
+	rules []*rule
+}
+
+// rule allows what all of its parts allow together. What a part does not
+// mention it does not allow.
+type rule struct {
+	name   string
+	exec   execMatcher
+	runAs  runAsMatcher
+	limits limits
+	logs   []LogDriver
+}
+
+type execMatcher struct {
+	any          bool
+	under, paths []string
+}
+
+type runAsMatcher struct {
+	pool  *Pool
+	users map[string]User
+}
+
+type limits struct {
+	memoryMax       uint64
+	memoryUnlimited bool
+	tasksMax        uint64
+}
+
+// DenyAll is the policy to serve when there is none: it knows no client.
+func DenyAll() *Policy { return &Policy{} }
+
+// Client returns the client whose user has this uid.
+func (p *Policy) Client(uid uint32) (*Client, bool) {
+	c, ok := p.clients[uid]
+	if !ok {
+		return nil, false
+	}
+	found := c.Client
+	return &found, true
+}
+
+// Clients returns all clients, sorted by name.
+func (p *Policy) Clients() []*Client {
+	all := make([]*Client, 0, len(p.clients))
+	for uid := range maps.Keys(p.clients) {
+		c, _ := p.Client(uid)
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b *Client) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// SHA256 identifies the files the policy was read from, names and contents, in
+// hexadecimal. It is empty for [DenyAll].
+func (p *Policy) SHA256() string { return p.sha256 }

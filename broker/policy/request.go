@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"maps"
+	"slices"
+)
+
+// Peer is who asks, as the kernel says (SO_PEERCRED). Policy decides on the uid
+// alone; a pid is soon somebody else's.
+type Peer struct {
+	UID uint32
+	PID int32
+}
+
+// Request is what a client asks for, checked to be well-formed but not yet to
+// be allowed.
+type Request struct {
+	// ID is the client's own id for the unit.
+	ID string
+	// Name are words for the unit's name, for people to read.
+	Name []string
+	// Labels are kept in the unit; they are claims of the client.
+	Labels map[string]string
+	// Command is an absolute path in the unit's own view of the file system.
+	Command string
+	Args    []string
+	Env     map[string]string
+	// User is the name of a user; empty asks for an ephemeral uid of a pool.
+	User        string
+	Directories Directories
+	Resources   Resources
+	LogDriver   LogDriver
+	// WorkingDirectory is an absolute path in the unit's view, or empty.
+	WorkingDirectory string
+}
+
+// Directories are the host's directories that a unit sees as /alloc, /local and
+// /secrets.
+type Directories struct{ Alloc, Local, Secrets string }
+
+// Resources are the limits a client asks for.
+type Resources struct {
+	CPUWeight            uint64
+	CPUs                 []uint32
+	MemoryLow, MemoryMax uint64 // bytes
+	MemoryUnlimited      bool
+	// TasksMax is the number of processes and threads; 0 takes the rule's limit.
+	TasksMax uint64
+}
+
+// LogDriver is where a unit's output goes.
+type LogDriver string
+
+// The log drivers there are.
+const (
+	LogFDs     LogDriver = "fds"     // descriptors the client hands over
+	LogJournal LogDriver = "journal" // the host's journal
+	LogNone    LogDriver = "none"    // nowhere
+)
+
+// clone is a copy that shares no memory with r.
+func (r *Request) clone() *Request {
+	c := *r
+	c.Name = slices.Clone(r.Name)
+	c.Labels = maps.Clone(r.Labels)
+	c.Args = slices.Clone(r.Args)
+	c.Env = maps.Clone(r.Env)
+	c.Resources.CPUs = slices.Clone(r.Resources.CPUs)
+	return &c
+}
