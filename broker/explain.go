@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/systemd"
+)
+
+// startError is a start that policy allowed and the host could not do.
+type startError struct {
+	text string
+}
+
+// Error implements error.
+func (e *startError) Error() string { return e.text }
+
+// steps words the exit statuses with which systemd says which step of starting
+// a program failed (systemd.exec(5), "Process Exit Codes").
+var steps = map[int32]string{
+	200: "cannot change to the working directory {wd}",
+	202: "cannot pass the log descriptors",
+	203: "cannot execute {command}",
+	205: "cannot set the resource limits",
+	208: "cannot set up standard input",
+	209: "cannot set up standard output",
+	216: "cannot switch to the group",
+	217: "cannot switch to the user: systemd does not find it in the user database",
+	218: "cannot set the capabilities",
+	219: "cannot set up the control group",
+	222: "cannot set up standard error",
+	226: "cannot set up the view of the file system",
+	228: "cannot install the system call filter",
+	229: "cannot set up the ephemeral user",
+	237: "cannot set up the keyring",
+	242: "cannot set the NUMA policy",
+}
+
+// explainStart turns systemd's account of a failed start into a sentence that
+// names the step and the value, and clears what the failure left in PID 1.
+func (s *Server) explainStart(ctx context.Context, d *policy.Decision, name string, err error) error {
+	var failed *systemd.StartError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	if rerr := s.systemd.ResetFailed(ctx, name); rerr != nil && !errors.Is(rerr, systemd.ErrNotFound) {
+		return errors.Join(err, rerr)
+	}
+	return &startError{explain(d.Request(), failed)}
+}
+
+func explain(r *policy.Request, failed *systemd.StartError) string {
+	st := failed.Status
+	wd := r.WorkingDirectory
+	if wd == "" {
+		wd = "/local"
+	}
+	step, ok := steps[st.ExecMainStatus]
+	if !ok || st.ExecMainCode != cldExited {
+		return fmt.Sprintf("systemd could not start the unit: job %s, result %s, status %d; see journalctl -u %s",
+			failed.JobResult, st.Result, st.ExecMainStatus, failed.Unit)
+	}
+	text := strings.NewReplacer("{command}", explainPath(r.Command), "{wd}", wd).Replace(step)
+	if st.ExecMainStatus == 203 {
+		text += ": it does not exist in the task's view, is not executable, or its interpreter or loader is missing; " +
+			"the view holds the host's /usr, and /local, /alloc and /secrets of the task"
+	}
+	return fmt.Sprintf("%s (systemd: %d/%s); see journalctl -u %s", text, st.ExecMainStatus, st.Result, failed.Unit)
+}
+
+// checkCommand looks for programs of the host before systemd does, to say what
+// is wrong with them in so many words. It looks below /usr only, where no
+// client can change anything; a program below /local or /alloc is found, or
+// not, by the task's own user in its own view.
+func (s *Server) checkCommand(command string) error {
+	if !strings.HasPrefix(command, "/usr/") {
+		return nil
+	}
+	info, err := os.Stat(command)
+	switch {
+	case err != nil:
+		return &startError{fmt.Sprintf("command %q does not exist on this host; install it, or bring it along with an artifact block and name it relative to local/", command)}
+	case !info.Mode().IsRegular():
+		return &startError{fmt.Sprintf("command %q is not a file", command)}
+	case info.Mode().Perm()&0o111 == 0:
+		return &startError{fmt.Sprintf("command %q is not executable (mode %04o)", command, info.Mode().Perm())}
+	}
+	return nil
+}

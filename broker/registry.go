@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"nomad-systemd-driver/broker/systemd"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// The journal fields by which the broker knows its units again: systemd is the
+// database. They are written when the unit is started and cannot be changed.
+const (
+	fieldClient = "BROKER_CLIENT"
+	fieldID     = "BROKER_UNIT_ID"
+	fieldSHA256 = "BROKER_REQUEST_SHA256"
+	fieldRule   = "BROKER_RULE"
+)
+
+// record is what the broker knows of one unit.
+type record struct {
+	// These never change.
+	client, id, unit string
+	sha256           string
+	rule             string
+	labels           map[string]string
+
+	// started is closed when the start has ended, well or not.
+	started chan struct{}
+	// ended is closed when the unit has exited or is lost.
+	ended chan struct{}
+
+	// The registry's mutex guards what follows. live is set when the start has
+	// succeeded; until then clients do not see the unit.
+	live       bool
+	invocation string
+	startErr   error
+	state      brokerv1.UnitState
+	status     systemd.Status
+	stopping   *stopping
+}
+
+func newRecord(client, id, unit, sha256, rule string, labels map[string]string) *record {
+	return &record{
+		client: client, id: id, unit: unit, sha256: sha256, rule: rule, labels: labels,
+		started: make(chan struct{}),
+		ended:   make(chan struct{}),
+		state:   brokerv1.UnitState_UNIT_STATE_STARTING,
+	}
+}
+
+type recordKey struct{ client, id string }
+
+// registry holds the units of all clients. It is a cache of what PID 1 knows.
+type registry struct {
+	mu       sync.Mutex
+	byKey    map[recordKey]*record
+	byUnit   map[string]*record
+	watchers map[*watcher]struct{}
+}
+
+func newRegistry() *registry {
+	return &registry{
+		byKey:    make(map[recordKey]*record),
+		byUnit:   make(map[string]*record),
+		watchers: make(map[*watcher]struct{}),
+	}
+}
+
+// reserve adds r, unless the client has a unit with this id; then it returns
+// that one and false. limit bounds the client's units.
+func (g *registry) reserve(r *record, limit int) (*record, bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if old, ok := g.byKey[recordKey{r.client, r.id}]; ok {
+		return old, false, nil
+	}
+	if _, ok := g.byUnit[r.unit]; ok {
+		return nil, false, errOtherContent
+	}
+	n := 0
+	for k := range g.byKey {
+		if k.client == r.client {
+			n++
+		}
+	}
+	if limit > 0 && n >= limit {
+		return nil, false, &quotaError{"the client has reached the policy's max_units; stop tasks, or ask the operator to raise it"}
+	}
+	g.insertLocked(r)
+	return r, true, nil
+}
+
+func (g *registry) insertLocked(r *record) {
+	g.byKey[recordKey{r.client, r.id}] = r
+	g.byUnit[r.unit] = r
+}
+
+// remove forgets r.
+func (g *registry) remove(r *record) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.byUnit[r.unit] == r {
+		delete(g.byUnit, r.unit)
+		delete(g.byKey, recordKey{r.client, r.id})
+	}
+}
+
+// find returns the client's unit that handle names. Units of others, and older
+// or newer runs, are as absent as those that never were.
+func (g *registry) find(client string, h *brokerv1.Handle) (*record, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r, ok := g.byUnit[h.GetUnit()]
+	if !ok || r.client != client || !r.live || r.invocation != h.GetInvocationId() {
+		return nil, errNotFound
+	}
+	return r, nil
+}
+
+// known reports whether unit is one of the broker's.
+func (g *registry) known(unit string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, ok := g.byUnit[unit]
+	return ok
+}
+
+// names lists all units.
+func (g *registry) names() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := make([]string, 0, len(g.byUnit))
+	for name := range g.byUnit {
+		all = append(all, name)
+	}
+	return all
+}
+
+// update records what PID 1 says of a unit, or that it is gone (nil), and
+// reports whether clients have just learned that the unit ended.
+func (g *registry) update(unit string, st *systemd.Status) (ended bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r, ok := g.byUnit[unit]
+	return ok && r.applyLocked(st) && r.live && g.publishLocked(r)
+}
+
+// finish ends the start of r and reports whether the unit has ended by now. A
+// unit that did not start is forgotten, so that its id can be tried again.
+func (g *registry) finish(r *record, st *systemd.Status, err error) (ended bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer close(r.started)
+	if err != nil {
+		r.startErr = err
+		delete(g.byUnit, r.unit)
+		delete(g.byKey, recordKey{r.client, r.id})
+		return false
+	}
+	r.applyLocked(st)
+	r.live = true
+	return g.publishLocked(r)
+}
+
+// applyLocked takes over what PID 1 says and reports whether that is news. The
+// end of a unit is final: an older answer that arrives late changes nothing.
+func (r *record) applyLocked(st *systemd.Status) bool {
+	switch {
+	case over(r.state):
+		return false
+	case st == nil && !r.live:
+		return false // not started yet
+	case st == nil, r.invocation != "" && st.InvocationID != r.invocation:
+		r.state = brokerv1.UnitState_UNIT_STATE_LOST
+	default:
+		r.invocation, r.status, r.state = st.InvocationID, *st, stateOf(st)
+	}
+	return true
+}
+
+// publishLocked tells r's watchers, and those who wait for its end.
+func (g *registry) publishLocked(r *record) (ended bool) {
+	for w := range g.watchers {
+		if w.client == r.client {
+			w.mark(r)
+		}
+	}
+	if over(r.state) {
+		close(r.ended)
+	}
+	return over(r.state)
+}
+
+func over(s brokerv1.UnitState) bool {
+	return s == brokerv1.UnitState_UNIT_STATE_EXITED || s == brokerv1.UnitState_UNIT_STATE_LOST
+}
+
+// stateOf reads a unit's state. With RemainAfterExit= a program that ended well
+// leaves the unit active(exited); one that did not leaves it failed.
+func stateOf(st *systemd.Status) brokerv1.UnitState {
+	switch st.ActiveState {
+	case systemd.Activating:
+		return brokerv1.UnitState_UNIT_STATE_STARTING
+	case systemd.Failed, systemd.Inactive:
+		return brokerv1.UnitState_UNIT_STATE_EXITED
+	case systemd.Active:
+		if st.SubState == systemd.Exited {
+			return brokerv1.UnitState_UNIT_STATE_EXITED
+		}
+	}
+	return brokerv1.UnitState_UNIT_STATE_RUNNING
+}
+
+// snapshot is the unit as clients see it.
+func (g *registry) snapshot(r *record) *brokerv1.Unit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return r.messageLocked()
+}
+
+func (r *record) messageLocked() *brokerv1.Unit {
+	u := &brokerv1.Unit{
+		Id:           r.id,
+		Handle:       &brokerv1.Handle{Unit: r.unit, InvocationId: r.invocation},
+		State:        r.state,
+		ControlGroup: r.status.ControlGroup,
+		Uid:          r.status.UID,
+		StartedAt:    timestamp(r.status.StartedAt),
+		Labels:       maps.Clone(r.labels),
+	}
+	switch r.state {
+	case brokerv1.UnitState_UNIT_STATE_EXITED:
+		u.Exit = exitOf(&r.status)
+	case brokerv1.UnitState_UNIT_STATE_LOST:
+	default:
+		u.MainPid = r.status.MainPID
+	}
+	return u
+}
+
+// Values of ExecMainCode, which is si_code of SIGCHLD (sigaction(2)).
+const (
+	cldExited = 1
+	cldKilled = 2
+	cldDumped = 3
+)
+
+func exitOf(st *systemd.Status) *brokerv1.Exit {
+	e := &brokerv1.Exit{
+		OomKilled: st.Result == "oom-kill",
+		Result:    st.Result,
+		ExitedAt:  timestamp(st.ExitedAt),
+	}
+	switch st.ExecMainCode {
+	case cldExited:
+		e.Code = st.ExecMainStatus
+	case cldKilled, cldDumped:
+		e.Signal = st.ExecMainStatus
+	}
+	return e
+}
+
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

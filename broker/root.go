@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"nomad-systemd-driver/broker/policy"
+)
+
+// dirs are the broker's own directories below its runtime directory, which
+// only root can write to.
+type dirs struct {
+	// root is the skeleton of the "minimal" root file system: empty
+	// directories and symlinks, with everything else bound over it by systemd.
+	root string
+	// env holds environment files for the moment of a start.
+	env string
+	// users holds the generated passwd and group files.
+	users string
+}
+
+// hostReadOnly is all that a unit sees of the host, read-only. What a host does
+// not have is left out. The list is what programs need to resolve names, check
+// certificates, know the time zone and find their libraries.
+var hostReadOnly = []string{
+	"/usr",
+	"/etc/alternatives",
+	"/etc/ca-certificates",
+	"/etc/crypto-policies",
+	"/etc/gai.conf",
+	"/etc/host.conf",
+	"/etc/hosts",
+	"/etc/ld.so.cache",
+	"/etc/ld.so.conf",
+	"/etc/ld.so.conf.d",
+	"/etc/localtime",
+	"/etc/mime.types",
+	"/etc/nsswitch.conf",
+	"/etc/os-release",
+	"/etc/pki",
+	"/etc/protocols",
+	"/etc/resolv.conf",
+	"/etc/services",
+	"/etc/ssl/certs",
+	"/etc/ssl/openssl.cnf",
+	"/etc/timezone",
+}
+
+// skeleton lists the directories of the root; usrMerge the symlinks into /usr.
+var (
+	skeleton = []string{
+		"alloc", "dev", "etc", "etc/ssl", "local", "proc", "root", "run", "secrets", "sys", "tmp", "usr", "var", "var/tmp",
+	}
+	usrMerge = []string{"bin", "lib", "lib32", "lib64", "libx32", "sbin"}
+)
+
+// makeDirs builds the broker's directories below runtime. It repairs what an
+// earlier broker left and is safe to run again while units use the root.
+func makeDirs(runtime string) (dirs, error) {
+	d := dirs{
+		root:  filepath.Join(runtime, "root"),
+		env:   filepath.Join(runtime, "environment"),
+		users: filepath.Join(runtime, "users"),
+	}
+	for path, mode := range map[string]fs.FileMode{d.root: 0o755, d.env: 0o700, d.users: 0o755} {
+		if err := makeDir(path, mode); err != nil {
+			return dirs{}, err
+		}
+	}
+	for _, name := range skeleton {
+		if err := makeDir(filepath.Join(d.root, name), 0o755); err != nil {
+			return dirs{}, err
+		}
+	}
+	for _, name := range usrMerge {
+		if err := linkIntoUsr(d.root, name); err != nil {
+			return dirs{}, err
+		}
+	}
+	return d, nil
+}
+
+// makeDir makes a directory of exactly this mode, whatever the umask.
+func makeDir(path string, mode fs.FileMode) error {
+	if err := os.MkdirAll(path, mode); err != nil {
+		return fmt.Errorf("cannot make the broker's directory: %w", err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return fmt.Errorf("cannot make the broker's directory: %w", err)
+	}
+	return nil
+}
+
+// linkIntoUsr makes /NAME point to usr/NAME where the host has it so.
+func linkIntoUsr(root, name string) error {
+	if _, err := os.Stat(filepath.Join("/usr", name)); err != nil {
+		return nil //nolint:nilerr // this host has no such directory
+	}
+	err := os.Symlink("usr/"+name, filepath.Join(root, name))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cannot make the root directory of units: %w", err)
+	}
+	return nil
+}
+
+// accounts writes the passwd and group file that a unit running as user sees,
+// and returns their paths. They name root, nobody and the user, and nobody else
+// of the host. A unit with an ephemeral uid gets the two alone.
+func (s *Server) accounts(user policy.User, fixed bool) (passwd, group string, err error) {
+	name := "ephemeral"
+	pw := "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+	gr := "root:x:0:\nnogroup:x:65534:\n"
+	if fixed {
+		name = fmt.Sprintf("%d-%d", user.UID, user.GID)
+		pw += fmt.Sprintf("%s:x:%d:%d::/local:/bin/sh\n", user.Name, user.UID, user.GID)
+		gr += fmt.Sprintf("%s:x:%d:\n", user.Name, user.GID)
+	}
+	passwd, group = filepath.Join(s.dirs.users, name+".passwd"), filepath.Join(s.dirs.users, name+".group")
+	if err := replaceFile(passwd, pw); err != nil {
+		return "", "", err
+	}
+	return passwd, group, replaceFile(group, gr)
+}
+
+// replaceFile puts content at path, whole or not at all, and leaves a file that
+// is right already alone.
+func replaceFile(path, content string) error {
+	if old, err := os.ReadFile(path); err == nil && string(old) == content {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	_, err = f.WriteString(content)
+	if cerr := f.Chmod(0o644); err == nil {
+		err = cerr
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
+
+// explainPath words a path of the unit's view for people.
+func explainPath(path string) string {
+	switch {
+	case strings.HasPrefix(path, "/local/"):
+		return path + " (local/ of the task's directory)"
+	case strings.HasPrefix(path, "/alloc/"):
+		return path + " (the allocation's shared directory)"
+	}
+	return path
+}

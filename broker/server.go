@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/systemd"
+	"nomad-systemd-driver/broker/unit"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// Systemd is what the broker needs of PID 1; *systemd.Conn provides it. Start
+// takes only what unit.From made of a policy decision.
+type Systemd interface {
+	Start(ctx context.Context, u *unit.Unit) (systemd.Status, error)
+	Status(ctx context.Context, name string) (systemd.Status, error)
+	Kill(ctx context.Context, name string, who systemd.Who, sig unix.Signal) error
+	Stop(ctx context.Context, name string) error
+	ResetFailed(ctx context.Context, name string) error
+	List(ctx context.Context, pattern string) ([]string, error)
+	Next(ctx context.Context) (systemd.Changes, error)
+	Health() error
+	Version() string
+}
+
+// Config is what a Server is made of. All fields must be set.
+type Config struct {
+	// Systemd is the connection to PID 1.
+	Systemd Systemd
+	// Policy is in force until SetPolicy.
+	Policy *policy.Policy
+	// RuntimeDir is the broker's directory below /run, writable by root only.
+	RuntimeDir string
+	Log        *slog.Logger
+	// Version is the broker's own, for Info.
+	Version string
+}
+
+// Server serves the broker API. See the package's documentation.
+type Server struct {
+	brokerv1.UnimplementedBrokerServiceServer
+
+	config  Config
+	log     *slog.Logger
+	audit   *audit
+	systemd Systemd
+	policy  atomic.Pointer[policy.Policy]
+	units   *registry
+	fds     *fdStore
+	dirs    dirs
+	kernel  string
+
+	// closing is closed when the server stops; background counts the starts
+	// and stops that go on without their caller.
+	closing    chan struct{}
+	background sync.WaitGroup
+}
+
+// New prepares a server: it builds the broker's directories and reads the
+// units of an earlier broker back from PID 1.
+func New(ctx context.Context, c Config) (*Server, error) {
+	s := &Server{
+		config: c, log: c.Log, audit: &audit{c.Log}, systemd: c.Systemd,
+		units: newRegistry(), fds: newFDStore(), closing: make(chan struct{}),
+	}
+	s.policy.Store(c.Policy)
+	var err error
+	if s.dirs, err = makeDirs(c.RuntimeDir); err != nil {
+		return nil, err
+	}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return nil, fmt.Errorf("cannot read the kernel's version: %w", err)
+	}
+	s.kernel = unix.ByteSliceToString(name.Release[:])
+	if err := openat2Works(); err != nil {
+		return nil, err
+	}
+	if err := s.adopt(ctx); err != nil {
+		return nil, fmt.Errorf("cannot read the units back from systemd: %w", err)
+	}
+	return s, nil
+}
+
+// SetPolicy puts p in force for every decision from now on. Units of clients
+// that are new in p are read back from PID 1.
+func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
+	s.policy.Store(p)
+	return s.adopt(ctx)
+}
+
+// Units is the number of units the server knows.
+func (s *Server) Units() int { return len(s.units.names()) }
+
+// Limits of the gRPC server; most of gRPC's own defaults have no bound.
+const (
+	maxMessage      = 1 << 20
+	maxHeaders      = 8 << 10
+	maxStreams      = 128
+	handshakeLimit  = 5 * time.Second
+	shutdownTimeout = 5 * time.Second
+)
+
+// Serve answers clients on l until ctx ends, and keeps the units' states true
+// to PID 1 meanwhile.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	srv := grpc.NewServer(
+		grpc.Creds(peerCredentials{s.admit}),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(4*maxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ConnectionTimeout(handshakeLimit),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: 5 * time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(s.unary),
+		grpc.StreamInterceptor(s.stream),
+		grpc.WaitForHandlers(true),
+	)
+	brokerv1.RegisterBrokerServiceServer(srv, s)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.follow(ctx); err != nil && ctx.Err() == nil {
+			cancel(fmt.Errorf("cannot follow systemd: %w", err))
+		}
+	})
+	wg.Go(func() {
+		<-ctx.Done()
+		close(s.closing)
+		force := time.AfterFunc(shutdownTimeout, srv.Stop)
+		defer force.Stop()
+		srv.GracefulStop()
+	})
+	err := srv.Serve(newLimitListener(l))
+	cancel(err)
+	wg.Wait()
+	s.background.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// admit lets clients of the policy in and nobody else.
+func (s *Server) admit(p policy.Peer) error {
+	if _, ok := s.policy.Load().Client(p.UID); !ok {
+		err := notAClient(p)
+		s.audit.refusedPeer(p)
+		return err
+	}
+	return nil
+}
+
+// caller is the policy client of the RPC's peer, by the policy in force now:
+// one that a new policy drops is refused on its open connection too.
+func (s *Server) caller(ctx context.Context) (*policy.Client, error) {
+	p, err := peerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := s.policy.Load().Client(p.UID)
+	if !ok {
+		return nil, notAClient(p)
+	}
+	return c, nil
+}
+
+func notAClient(p policy.Peer) error {
+	return &policy.Denial{
+		Subject: "client", Value: fmt.Sprintf("uid %d", p.UID),
+		Reason: "no client block of the policy names this user",
+	}
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/systemd"
+	"nomad-systemd-driver/broker/unit"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// startTimeout bounds one start, from the first D-Bus message to execve(2).
+const startTimeout = 90 * time.Second
+
+// CheckStart implements brokerv1.BrokerServiceServer.
+func (s *Server) CheckStart(ctx context.Context, req *brokerv1.CheckStartRequest) (*brokerv1.CheckStartResponse, error) {
+	if err := known(req); err != nil {
+		return nil, err
+	}
+	d, err := s.decide(ctx, req.GetSpec())
+	var denial *policy.Denial
+	if errors.As(err, &denial) {
+		return &brokerv1.CheckStartResponse{Denial: denialMessage(denial, requestID(ctx))}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &brokerv1.CheckStartResponse{Allowed: true, Rule: d.Rule()}, nil
+}
+
+// StartUnit implements brokerv1.BrokerServiceServer.
+func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) (*brokerv1.StartUnitResponse, error) {
+	if err := known(req); err != nil {
+		return nil, err
+	}
+	d, err := s.decide(ctx, req.GetSpec())
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.startOnce(ctx, d, req.GetSpec())
+	if err != nil {
+		return nil, err
+	}
+	return &brokerv1.StartUnitResponse{Unit: s.units.snapshot(r)}, nil
+}
+
+// decide asks the policy in force. Nothing starts without the decision it returns.
+func (s *Server) decide(ctx context.Context, spec *brokerv1.UnitSpec) (*policy.Decision, error) {
+	p, err := peerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rules := s.policy.Load()
+	client, ok := rules.Client(p.UID)
+	if !ok {
+		return nil, notAClient(p)
+	}
+	r, err := request(spec, labelPrefix(client))
+	if err != nil {
+		return nil, err
+	}
+	d, err := rules.Decide(p, r)
+	s.audit.decided(ctx, p, r, d, rules.SHA256(), err)
+	return d, err
+}
+
+// labelPrefix is what every label of a client's units starts with, so that no
+// client can write another's journal fields or the broker's own.
+func labelPrefix(c *policy.Client) string {
+	return strings.ToUpper(strings.ReplaceAll(c.UnitPrefix, "-", "_")) + "_"
+}
+
+// startOnce starts the unit of d, or waits for and returns the unit that the
+// same request started before.
+func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *brokerv1.UnitSpec) (*record, error) {
+	req, client := d.Request(), d.Client()
+	sum, err := digest(spec)
+	if err != nil {
+		return nil, err
+	}
+	own := newRecord(client.Name, req.ID, unit.Name(client.UnitPrefix, req.Name, req.ID), sum, d.Rule(), req.Labels)
+	r, first, err := s.units.reserve(own, client.MaxUnits)
+	if err != nil {
+		return nil, err
+	}
+	if !first {
+		return s.joinStart(ctx, r, sum)
+	}
+	// The start goes on if the caller goes away: the caller's next try, with
+	// the same id, then finds the unit.
+	run := make(chan error, 1)
+	s.background.Add(1)
+	go func() {
+		defer s.background.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+		defer cancel()
+		run <- s.start(ctx, r, d, spec.GetLogging().GetFdToken())
+	}()
+	select {
+	case err := <-run:
+		return r, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// joinStart answers a request whose id is known already.
+func (s *Server) joinStart(ctx context.Context, r *record, sum string) (*record, error) {
+	if r.sha256 != sum {
+		return nil, errOtherContent
+	}
+	select {
+	case <-r.started:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.units.mu.Lock()
+	defer s.units.mu.Unlock()
+	return r, r.startErr
+}
+
+// start prepares what the unit needs and has PID 1 start it. It always ends r's
+// start, and leaves nothing behind when it fails.
+func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, token string) error {
+	st, err := s.run(ctx, r, d, token)
+	s.audit.started(ctx, r, d, err)
+	if s.units.finish(r, &st, err) {
+		s.reap(ctx, r.unit, &st)
+	}
+	return err
+}
+
+func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token string) (systemd.Status, error) {
+	req := d.Request()
+	if err := s.checkCommand(req.Command); err != nil {
+		return systemd.Status{}, err
+	}
+	if err := checkDirectories(d); err != nil {
+		return systemd.Status{}, err
+	}
+	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: map[string]string{
+		fieldClient: r.client, fieldID: r.id, fieldSHA256: r.sha256, fieldRule: r.rule,
+	}}
+	if req.LogDriver == policy.LogFDs {
+		p, err := peerOf(ctx)
+		if err != nil {
+			return systemd.Status{}, err
+		}
+		fds, ok := s.fds.take(fdKey{p.UID, token})
+		if !ok {
+			return systemd.Status{}, invalid("logging.fd_token", "no descriptors wait under this token; hand them over first, at most %s before", fdLifetime)
+		}
+		defer fds.close()
+		host.Stdout, host.Stderr = fds.stdout, fds.stderr
+	}
+	user, fixed := d.User()
+	var err error
+	if host.Passwd, host.Group, err = s.accounts(user, fixed); err != nil {
+		return systemd.Status{}, err
+	}
+	if host.EnvironmentFile, err = s.environmentFile(r.unit, req.Env); err != nil {
+		return systemd.Status{}, err
+	}
+	defer func() { _ = os.Remove(host.EnvironmentFile) }()
+	u, err := unit.From(d, host)
+	if err != nil {
+		return systemd.Status{}, err
+	}
+	st, err := s.systemd.Start(ctx, u)
+	if err != nil {
+		return st, s.explainStart(ctx, d, r.unit, err)
+	}
+	return st, nil
+}
+
+// digest identifies the content of a request. The token of the descriptors is
+// not part of it: a retry hands them over again.
+func digest(spec *brokerv1.UnitSpec) (string, error) {
+	spec, ok := proto.Clone(spec).(*brokerv1.UnitSpec)
+	if !ok {
+		return "", errors.New("cannot copy the request")
+	}
+	if spec.GetLogging() != nil {
+		spec.Logging.FdToken = ""
+	}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(spec)
+	if err != nil {
+		return "", fmt.Errorf("cannot hash the request: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package unit
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/godbus/dbus/v5"
+
+	"nomad-systemd-driver/broker/policy"
+)
+
+// Host is what the broker prepared on this host for one unit. All paths are
+// the broker's own or root's; none can be changed by a client, but for the
+// directories of the decision's request.
+type Host struct {
+	// Root is the skeleton root directory of the "minimal" root file system.
+	Root string
+	// ReadOnly are host files and directories to show read-only at the same
+	// place in the unit's view; those that do not exist are left out.
+	ReadOnly []string
+	// Passwd and Group are shown as /etc/passwd and /etc/group.
+	Passwd, Group string
+	// EnvironmentFile holds the unit's environment and is readable by root only.
+	EnvironmentFile string
+	// Stdout and Stderr are descriptors for policy.LogFDs; unused otherwise.
+	Stdout, Stderr int
+	// Fields are journal fields the broker adds to the client's labels, and
+	// from which it knows its unit again after a restart.
+	Fields map[string]string
+}
+
+// noNewExpand keeps systemd from expanding $VARIABLES in the arguments: what
+// the client sent is what the program gets.
+const noEnvExpand = "no-env-expand"
+
+// exec is ExecStartEx= on D-Bus, a(sasas): path, argv, flags.
+type exec struct {
+	Path  string
+	Argv  []string
+	Flags []string
+}
+
+// bind is BindPaths= and BindReadOnlyPaths= on D-Bus, a(ssbt): source,
+// destination, ignore a missing source, mount flags.
+type bind struct {
+	Source, Destination string
+	IgnoreMissing       bool
+	Flags               uint64
+}
+
+// msRec binds the mounts below the source as well (MS_REC of mount(2)).
+const msRec = 1 << 14
+
+// environmentFile is EnvironmentFiles= on D-Bus, a(sb): path, ignore if missing.
+type environmentFile struct {
+	Path          string
+	IgnoreMissing bool
+}
+
+// From makes the unit a decision allows. It fails only if the decision and the
+// host do not fit together, which is a mistake in the broker.
+func From(d *policy.Decision, h Host) (*Unit, error) {
+	r, c := d.Request(), d.Client()
+	u := &Unit{name: Name(c.UnitPrefix, r.Name, r.ID)}
+	u.add(
+		str("Description", fmt.Sprintf("%s task %s", c.UnitPrefix, u.name)),
+		str("Slice", c.Slice),
+	)
+	u.add(lifecycle...)
+	u.add(program(r)...)
+	u.add(identity(d)...)
+	u.add(resources(d)...)
+	u.add(view(r, h)...)
+	logs, err := logging(r, h)
+	if err != nil {
+		return nil, err
+	}
+	u.add(logs...)
+	u.add(fields(r.Labels, h.Fields))
+	// Forced values come last: what PID 1 reads last is in force.
+	u.add(sandbox...)
+	return u, nil
+}
+
+func (u *Unit) add(p ...Property) { u.properties = append(u.properties, p...) }
+
+func program(r *policy.Request) []Property {
+	argv := append([]string{r.Command}, r.Args...)
+	wd := r.WorkingDirectory
+	if wd == "" {
+		wd = "/local"
+	}
+	return []Property{
+		{"ExecStartEx", dbus.MakeVariant([]exec{{r.Command, argv, []string{noEnvExpand}}})},
+		str("WorkingDirectory", wd),
+	}
+}
+
+// identity runs the unit under the decision's user, always as numbers, so that
+// PID 1 cannot resolve a name to somebody else than policy did; or under a uid
+// that systemd allocates for this unit alone and frees with it.
+func identity(d *policy.Decision) []Property {
+	if user, ok := d.User(); ok {
+		groups := make([]string, 0, len(user.Groups))
+		for _, g := range user.Groups {
+			groups = append(groups, strconv.FormatUint(uint64(g), 10))
+		}
+		return []Property{
+			str("User", strconv.FormatUint(uint64(user.UID), 10)),
+			str("Group", strconv.FormatUint(uint64(user.GID), 10)),
+			{"SupplementaryGroups", dbus.MakeVariant(groups)},
+		}
+	}
+	c := d.Client()
+	return []Property{
+		boolean("DynamicUser", true),
+		str("User", DynamicUserName(c.UnitPrefix, d.Request().ID)),
+	}
+}
+
+func resources(d *policy.Decision) []Property {
+	r := d.Request().Resources
+	props := []Property{
+		number("TasksMax", d.TasksMax()),
+		boolean("MemoryAccounting", true),
+		boolean("CPUAccounting", true),
+		boolean("TasksAccounting", true),
+		boolean("IOAccounting", true),
+	}
+	if r.CPUWeight != 0 {
+		props = append(props, number("CPUWeight", r.CPUWeight))
+	}
+	if len(r.CPUs) > 0 {
+		props = append(props, Property{"AllowedCPUs", dbus.MakeVariant(cpuMask(r.CPUs))})
+	}
+	if r.MemoryLow != 0 {
+		props = append(props, number("MemoryLow", r.MemoryLow))
+	}
+	if !r.MemoryUnlimited {
+		props = append(props, number("MemoryMax", r.MemoryMax))
+	}
+	return props
+}
+
+// cpuMask is a set of CPUs as PID 1 takes it: a little endian bit mask.
+func cpuMask(cpus []uint32) []byte {
+	mask := make([]byte, slices.Max(cpus)/8+1)
+	for _, cpu := range cpus {
+		mask[cpu/8] |= 1 << (cpu % 8)
+	}
+	return mask
+}
+
+// view is the file system the unit sees: the skeleton root, a few read-only
+// pieces of the host, and the three directories of the task.
+func view(r *policy.Request, h Host) []Property {
+	ro := []bind{
+		{h.Passwd, "/etc/passwd", false, 0},
+		{h.Group, "/etc/group", false, 0},
+	}
+	for _, path := range h.ReadOnly {
+		ro = append(ro, bind{path, path, true, msRec})
+	}
+	return []Property{
+		str("RootDirectory", h.Root),
+		boolean("MountAPIVFS", true),
+		{"BindReadOnlyPaths", dbus.MakeVariant(ro)},
+		{"BindPaths", dbus.MakeVariant([]bind{
+			{r.Directories.Alloc, "/alloc", false, msRec},
+			{r.Directories.Local, "/local", false, msRec},
+			{r.Directories.Secrets, "/secrets", false, msRec},
+		})},
+		{"EnvironmentFiles", dbus.MakeVariant([]environmentFile{{h.EnvironmentFile, false}})},
+	}
+}
+
+func logging(r *policy.Request, h Host) ([]Property, error) {
+	props := []Property{str("StandardInput", "null")}
+	switch r.LogDriver {
+	case policy.LogFDs:
+		return append(props,
+			Property{"StandardOutputFileDescriptor", dbus.MakeVariant(dbus.UnixFD(h.Stdout))}, //nolint:gosec // a descriptor fits
+			Property{"StandardErrorFileDescriptor", dbus.MakeVariant(dbus.UnixFD(h.Stderr))},  //nolint:gosec // a descriptor fits
+		), nil
+	case policy.LogJournal:
+		return append(props, str("StandardOutput", "journal"), str("StandardError", "journal")), nil
+	case policy.LogNone:
+		return append(props, str("StandardOutput", "null"), str("StandardError", "null")), nil
+	}
+	return nil, fmt.Errorf("cannot convert log driver %q", r.LogDriver)
+}
+
+// fields are the journal fields of the unit, LogExtraFields= (aay), sorted so
+// that the same request gives the same unit.
+func fields(labels, own map[string]string) Property {
+	var all [][]byte
+	for _, m := range []map[string]string{labels, own} {
+		for k, v := range m {
+			all = append(all, []byte(k+"="+v))
+		}
+	}
+	slices.SortFunc(all, slices.Compare)
+	return Property{"LogExtraFields", dbus.MakeVariant(all)}
+}

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"nomad-systemd-driver/broker/policy"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// Limits of one request. They keep every value far below what PID 1, the
+// kernel and a unit file can hold, and the broker's memory bounded.
+const (
+	maxIDBytes    = 256
+	maxWords      = 4
+	maxWordBytes  = 64
+	maxLabels     = 32
+	maxLabelBytes = 256
+	maxPathBytes  = 4096
+	maxArgs       = 4096
+	// maxArgsBytes: the command line is kept in one line of the transient unit
+	// file, and a line above 1 MiB makes the unit unreadable at the next
+	// daemon-reload (LONG_LINE_MAX in systemd's basic/fileio.h); escaping may
+	// double the size.
+	maxArgsBytes = 128 << 10
+	maxEnvs      = 4096
+	maxEnvBytes  = 256 << 10
+	maxCPU       = 8191
+)
+
+var (
+	idPattern    = regexp.MustCompile(`\A[A-Za-z0-9._/-]+\z`)
+	labelPattern = regexp.MustCompile(`\A[A-Z][A-Z0-9_]{0,63}\z`)
+	envPattern   = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_]*\z`)
+	tokenPattern = regexp.MustCompile(`\A[0-9a-f]{64}\z`)
+	userPattern  = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_.-]{0,31}\z`)
+	// pathPattern is narrower than what a file name may be: PID 1 writes paths
+	// unescaped into the transient unit file and reads them again at
+	// daemon-reload, where white space, quotes, ":", "%" and "\" would change
+	// their meaning.
+	pathPattern = regexp.MustCompile(`\A/[A-Za-z0-9._@+=,/-]*\z`)
+)
+
+// invalidError is a request that is malformed, whatever policy says.
+type invalidError struct{ field, problem string }
+
+// Error implements error.
+func (e *invalidError) Error() string { return e.field + ": " + e.problem }
+
+func invalid(field, format string, args ...any) error {
+	return &invalidError{field, fmt.Sprintf(format, args...)}
+}
+
+// known refuses a message that carries anything this broker does not know: a
+// newer client's restriction must not be dropped in silence.
+func known(m proto.Message) error {
+	return knownMessage(m.ProtoReflect(), string(m.ProtoReflect().Descriptor().Name()))
+}
+
+func knownMessage(m protoreflect.Message, at string) (err error) {
+	if len(m.GetUnknown()) > 0 {
+		return invalid(at, "holds a field this broker does not know; upgrade systemd-brokerd or use an older client")
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		where := at + "." + string(f.Name())
+		switch {
+		case f.IsMap():
+			if f.MapValue().Message() != nil {
+				v.Map().Range(func(_ protoreflect.MapKey, e protoreflect.Value) bool {
+					err = knownMessage(e.Message(), where)
+					return err == nil
+				})
+			}
+		case f.IsList():
+			for i := 0; i < v.List().Len() && err == nil && f.Message() != nil; i++ {
+				err = knownMessage(v.List().Get(i).Message(), where)
+			}
+		case f.Message() != nil:
+			err = knownMessage(v.Message(), where)
+		case f.Enum() != nil && f.Enum().Values().ByNumber(v.Enum()) == nil:
+			err = invalid(where, "has the value %d, which this broker does not know; upgrade systemd-brokerd or use an older client", v.Enum())
+		}
+		return err == nil
+	})
+	return err
+}
+
+// request turns a client's specification into the immutable request that
+// policy decides on, or says what is malformed in it. labelPrefix is what the
+// name of each label must start with.
+func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
+	if spec == nil {
+		return nil, invalid("spec", "is missing")
+	}
+	for _, check := range []func(*brokerv1.UnitSpec) error{
+		checkID, checkName, checkCommand, checkEnv, checkUser, checkPaths, checkResources, checkLogging,
+	} {
+		if err := check(spec); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkLabels(spec.GetLabels(), labelPrefix); err != nil {
+		return nil, err
+	}
+	dirs, res := spec.GetDirectories(), spec.GetResources()
+	return &policy.Request{
+		ID:      spec.GetId(),
+		Name:    slices.Clone(spec.GetName()),
+		Labels:  maps.Clone(spec.GetLabels()),
+		Command: spec.GetCommand(),
+		Args:    slices.Clone(spec.GetArgs()),
+		Env:     maps.Clone(spec.GetEnv()),
+		User:    spec.GetUser(),
+		Directories: policy.Directories{
+			Alloc: dirs.GetAlloc(), Local: dirs.GetLocal(), Secrets: dirs.GetSecrets(),
+		},
+		Resources: policy.Resources{
+			CPUWeight:       res.GetCpuWeight(),
+			CPUs:            slices.Clone(res.GetCpus()),
+			MemoryLow:       res.GetMemoryLowBytes(),
+			MemoryMax:       res.GetMemoryMaxBytes(),
+			MemoryUnlimited: res.GetMemoryUnlimited(),
+			TasksMax:        res.GetTasksMax(),
+		},
+		LogDriver:        logDrivers[spec.GetLogging().GetDriver()],
+		WorkingDirectory: spec.GetWorkingDirectory(),
+	}, nil
+}
+
+var logDrivers = map[brokerv1.Logging_Driver]policy.LogDriver{
+	brokerv1.Logging_DRIVER_FDS:     policy.LogFDs,
+	brokerv1.Logging_DRIVER_JOURNAL: policy.LogJournal,
+	brokerv1.Logging_DRIVER_NONE:    policy.LogNone,
+}
+
+func checkID(s *brokerv1.UnitSpec) error {
+	if len(s.GetId()) > maxIDBytes || !idPattern.MatchString(s.GetId()) {
+		return invalid("id", "%s is not 1 to %d bytes of [A-Za-z0-9._/-]", quote(s.GetId()), maxIDBytes)
+	}
+	return nil
+}
+
+func checkName(s *brokerv1.UnitSpec) error {
+	if len(s.GetName()) > maxWords {
+		return invalid("name", "has %d words, more than %d", len(s.GetName()), maxWords)
+	}
+	for _, w := range s.GetName() {
+		if len(w) > maxWordBytes || !plain(w) {
+			return invalid("name", "%s is not a word of at most %d bytes without control characters", quote(w), maxWordBytes)
+		}
+	}
+	return nil
+}
+
+func checkLabels(labels map[string]string, prefix string) error {
+	if len(labels) > maxLabels {
+		return invalid("labels", "there are %d, more than %d", len(labels), maxLabels)
+	}
+	for k, v := range labels {
+		if !labelPattern.MatchString(k) || !strings.HasPrefix(k, prefix) {
+			return invalid("labels", "%s does not start with %s or holds more than [A-Z0-9_]", quote(k), prefix)
+		}
+		if len(v) > maxLabelBytes || !plain(v) {
+			return invalid("labels", "the value of %s is over %d bytes or holds control characters", k, maxLabelBytes)
+		}
+	}
+	return nil
+}
+
+func checkCommand(s *brokerv1.UnitSpec) error {
+	if err := checkPath("command", s.GetCommand()); err != nil {
+		return err
+	}
+	if len(s.GetArgs()) > maxArgs {
+		return invalid("args", "there are %d, more than %d", len(s.GetArgs()), maxArgs)
+	}
+	total := 0
+	for i, a := range s.GetArgs() {
+		if strings.ContainsRune(a, 0) || !utf8.ValidString(a) {
+			return invalid("args", "argument %d holds a NUL byte or is not valid UTF-8", i+1)
+		}
+		total += len(a) + 1
+	}
+	if total > maxArgsBytes {
+		return invalid("args", "they take %d bytes, more than %d; put long input into a file under local/", total, maxArgsBytes)
+	}
+	return nil
+}
+
+func checkEnv(s *brokerv1.UnitSpec) error {
+	if len(s.GetEnv()) > maxEnvs {
+		return invalid("env", "there are %d variables, more than %d", len(s.GetEnv()), maxEnvs)
+	}
+	total := 0
+	for k, v := range s.GetEnv() {
+		if !envPattern.MatchString(k) {
+			return invalid("env", "%s is not the name of a variable ([A-Za-z_][A-Za-z0-9_]*)", quote(k))
+		}
+		if !envValue(v) {
+			return invalid("env", "the value of %s holds a control character other than tab and newline, or is not valid UTF-8", k)
+		}
+		total += len(k) + len(v) + 2
+	}
+	if total > maxEnvBytes {
+		return invalid("env", "it takes %d bytes, more than %d; put long values into a file under local/ or secrets/", total, maxEnvBytes)
+	}
+	return nil
+}
+
+func checkUser(s *brokerv1.UnitSpec) error {
+	if u := s.GetUser(); u != "" && !userPattern.MatchString(u) {
+		return invalid("user", "%s is not a user name (numbers are not accepted; name the user)", quote(u))
+	}
+	return nil
+}
+
+func checkPaths(s *brokerv1.UnitSpec) error {
+	d := s.GetDirectories()
+	for _, p := range []struct{ field, path string }{
+		{"directories.alloc", d.GetAlloc()},
+		{"directories.local", d.GetLocal()},
+		{"directories.secrets", d.GetSecrets()},
+	} {
+		if err := checkPath(p.field, p.path); err != nil {
+			return err
+		}
+	}
+	if wd := s.GetWorkingDirectory(); wd != "" {
+		return checkPath("working_directory", wd)
+	}
+	return nil
+}
+
+func checkPath(field, p string) error {
+	if len(p) > maxPathBytes || !pathPattern.MatchString(p) {
+		return invalid(field, "%s is not an absolute path of [A-Za-z0-9._@+=,/-]", quote(p))
+	}
+	if path.Clean(p) != p {
+		return invalid(field, "%s is not a clean path (it holds //, /./, /../ or ends in /)", quote(p))
+	}
+	return nil
+}
+
+func checkResources(s *brokerv1.UnitSpec) error {
+	r := s.GetResources()
+	if w := r.GetCpuWeight(); w > 10000 {
+		return invalid("resources.cpu_weight", "%d is not 1 to 10000", w)
+	}
+	for _, cpu := range r.GetCpus() {
+		if cpu > maxCPU {
+			return invalid("resources.cpus", "there is no CPU %d", cpu)
+		}
+	}
+	if r.GetMemoryUnlimited() != (r.GetMemoryMaxBytes() == 0) {
+		return invalid("resources.memory_max_bytes", "either a limit or memory_unlimited must be set, not both and not neither")
+	}
+	return nil
+}
+
+func checkLogging(s *brokerv1.UnitSpec) error {
+	l := s.GetLogging()
+	if _, ok := logDrivers[l.GetDriver()]; !ok {
+		return invalid("logging.driver", "is not set")
+	}
+	if fds := l.GetDriver() == brokerv1.Logging_DRIVER_FDS; fds != tokenPattern.MatchString(l.GetFdToken()) {
+		return invalid("logging.fd_token", "must be 64 hexadecimal digits with DRIVER_FDS, and empty without")
+	}
+	return nil
+}
+
+// plain is text that cannot change the meaning of a line it is written to.
+func plain(s string) bool {
+	return utf8.ValidString(s) && !strings.HasSuffix(s, `\`) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x2028 || r == 0x2029 })
+}
+
+// envValue is what systemd takes as the value of a variable; it drops other
+// values with a log line only (env_value_is_valid in systemd's basic/env-util.c).
+func envValue(s string) bool {
+	return utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return (r < 0x20 && r != '\t' && r != '\n') || r == 0x7f })
+}
+
+// quote shows a client's text in a message, on one line and not too long.
+func quote(s string) string {
+	const most = 128
+	if len(s) > most {
+		return fmt.Sprintf("%q (and %d more bytes)", s[:most], len(s)-most)
+	}
+	return fmt.Sprintf("%q", s)
+}

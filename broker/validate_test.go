@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// goodSpec is a request that passes every check.
+func goodSpec() *brokerv1.UnitSpec {
+	return &brokerv1.UnitSpec{
+		Id:      "3f2b6f0e/web/0a1b2c3d",
+		Name:    []string{"web", "3f2b6f0e"},
+		Labels:  map[string]string{"NOMAD_ALLOC_ID": "3f2b6f0e"},
+		Command: "/local/server",
+		Args:    []string{"--port", "8080"},
+		Env:     map[string]string{"A": "b"},
+		Directories: &brokerv1.Directories{
+			Alloc: "/var/lib/nomad/alloc/x/alloc", Local: "/var/lib/nomad/alloc/x/web/local", Secrets: "/var/lib/nomad/alloc/x/web/secrets",
+		},
+		Resources: &brokerv1.Resources{CpuWeight: 100, MemoryMaxBytes: 64 << 20},
+		Logging:   &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_JOURNAL},
+	}
+}
+
+func TestRequestTakesAGoodSpec(t *testing.T) {
+	r, err := request(goodSpec(), "NOMAD_")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Command != "/local/server" || r.Resources.MemoryMax != 64<<20 || r.LogDriver != "journal" || r.Labels["NOMAD_ALLOC_ID"] == "" {
+		t.Errorf("the request lost something: %+v", r)
+	}
+}
+
+func TestRequestRefuses(t *testing.T) {
+	type spec = brokerv1.UnitSpec
+	tests := []struct {
+		name   string
+		change func(*spec)
+		want   string // in the error
+	}{
+		{"an empty id", func(s *spec) { s.Id = "" }, "id"},
+		{"an id with a newline", func(s *spec) { s.Id = "a\n" }, `"a\n"`},
+		{"an id that is too long", func(s *spec) { s.Id = strings.Repeat("a", 257) }, "id"},
+		{"five words", func(s *spec) { s.Name = make([]string, 5) }, "5 words"},
+		{"a word with a newline", func(s *spec) { s.Name = []string{"a\nUser=root"} }, "name"},
+		{"a word that ends in a backslash", func(s *spec) { s.Name = []string{`a\`} }, "name"},
+		{"the broker's own field as a label", func(s *spec) { s.Labels = map[string]string{"BROKER_CLIENT": "x"} }, "BROKER_CLIENT"},
+		{"journald's own field as a label", func(s *spec) { s.Labels = map[string]string{"MESSAGE": "x"} }, "MESSAGE"},
+		{"a label with a newline", func(s *spec) { s.Labels = map[string]string{"NOMAD_A": "x\ny"} }, "NOMAD_A"},
+		{"no command", func(s *spec) { s.Command = "" }, "command"},
+		{"a relative command", func(s *spec) { s.Command = "bin/x" }, "command"},
+		{"a command with a prefix of systemd's", func(s *spec) { s.Command = "+/bin/sh" }, "command"},
+		{"a command that is not clean", func(s *spec) { s.Command = "/local/../usr/bin/x" }, "clean"},
+		{"a command with a specifier", func(s *spec) { s.Command = "/local/%h" }, "command"},
+		{"a command with a space", func(s *spec) { s.Command = "/local/a b" }, "command"},
+		{"an argument with a NUL", func(s *spec) { s.Args = []string{"a\x00"} }, "argument 1"},
+		{"an argument that is not UTF-8", func(s *spec) { s.Args = []string{"a", "\xff"} }, "argument 2"},
+		{"too long a command line", func(s *spec) { s.Args = []string{strings.Repeat("a", maxArgsBytes)} }, "args"},
+		{"too many arguments", func(s *spec) { s.Args = make([]string, maxArgs+1) }, "args"},
+		{"a variable with a bad name", func(s *spec) { s.Env = map[string]string{"A B": "x"} }, "A B"},
+		{"a variable that starts with a digit", func(s *spec) { s.Env = map[string]string{"1A": "x"} }, "1A"},
+		{"a variable with an escape", func(s *spec) { s.Env = map[string]string{"A": "\x1b[31m"} }, "value of A"},
+		{"a variable that is not UTF-8", func(s *spec) { s.Env = map[string]string{"A": "\xff"} }, "value of A"},
+		{"too large an environment", func(s *spec) { s.Env = map[string]string{"A": strings.Repeat("a", maxEnvBytes)} }, "env"},
+		{"a numeric user", func(s *spec) { s.User = "0" }, "user"},
+		{"a user with a newline", func(s *spec) { s.User = "root\n" }, "user"},
+		{"no directories", func(s *spec) { s.Directories = nil }, "directories.alloc"},
+		{"a directory with a colon", func(s *spec) { s.Directories.Local = "/a:/b" }, "directories.local"},
+		{"a directory that is not clean", func(s *spec) { s.Directories.Secrets = "/a//b" }, "directories.secrets"},
+		{"a relative working directory", func(s *spec) { s.WorkingDirectory = "x" }, "working_directory"},
+		{"too large a weight", func(s *spec) { s.Resources.CpuWeight = 10001 }, "cpu_weight"},
+		{"a CPU that cannot be", func(s *spec) { s.Resources.Cpus = []uint32{1 << 31} }, "cpus"},
+		{"no memory limit", func(s *spec) { s.Resources.MemoryMaxBytes = 0 }, "memory"},
+		{"a memory limit and none", func(s *spec) { s.Resources.MemoryUnlimited = true }, "memory"},
+		{"no log driver", func(s *spec) { s.Logging = nil }, "logging.driver"},
+		{"descriptors without a token", func(s *spec) { s.Logging.Driver = brokerv1.Logging_DRIVER_FDS }, "fd_token"},
+		{"a token without descriptors", func(s *spec) { s.Logging.FdToken = strings.Repeat("a", 64) }, "fd_token"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := goodSpec()
+			tt.change(s)
+			_, err := request(s, "NOMAD_")
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("the error does not name %q: %v", tt.want, err)
+			}
+			if strings.ContainsAny(err.Error(), "\n\x1b\x00") {
+				t.Errorf("the error holds control characters: %q", err)
+			}
+		})
+	}
+}
+
+func TestKnownRefusesWhatItDoesNotKnow(t *testing.T) {
+	nested := goodSpec()
+	nested.Resources.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
+	enum := goodSpec()
+	enum.Logging.Driver = 99
+	for name, spec := range map[string]*brokerv1.UnitSpec{"an unknown field": nested, "an unknown enum value": enum} {
+		t.Run(name, func(t *testing.T) {
+			if err := known(&brokerv1.StartUnitRequest{Spec: spec}); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+	if err := known(&brokerv1.StartUnitRequest{Spec: goodSpec()}); err != nil {
+		t.Errorf("a good request is refused: %v", err)
+	}
+}
+
+// FuzzRequest feeds wire bytes to the whole way from a message to a request:
+// it must not panic, and what it accepts must hold to the rules that keep text
+// from changing a unit file.
+func FuzzRequest(f *testing.F) {
+	good, err := proto.Marshal(goodSpec())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		spec := new(brokerv1.UnitSpec)
+		if proto.Unmarshal(wire, spec) != nil || known(spec) != nil {
+			t.Skip()
+		}
+		r, err := request(spec, "NOMAD_")
+		if err != nil {
+			return
+		}
+		texts := append([]string{r.ID, r.Command, r.User, r.WorkingDirectory, r.Directories.Alloc, r.Directories.Local, r.Directories.Secrets}, r.Name...)
+		for k, v := range r.Labels {
+			texts = append(texts, k, v)
+		}
+		for _, s := range texts {
+			if !plain(s) {
+				t.Errorf("%q was accepted", s)
+			}
+		}
+	})
+}

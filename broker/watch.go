@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/systemd"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// watcher is one WatchUnits stream: the set of units whose present state the
+// client has not been sent yet. However much happens while a client is slow,
+// the set holds each unit once.
+type watcher struct {
+	client string
+	dirty  map[*record]struct{}
+	wake   chan struct{}
+}
+
+func (w *watcher) mark(r *record) {
+	w.dirty[r] = struct{}{}
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// watch begins a stream: all units of the client are due at once.
+func (g *registry) watch(client string) *watcher {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := &watcher{client: client, dirty: make(map[*record]struct{}), wake: make(chan struct{}, 1)}
+	for _, r := range g.byUnit {
+		if r.client == client && r.live {
+			w.mark(r)
+		}
+	}
+	g.watchers[w] = struct{}{}
+	return w
+}
+
+func (g *registry) unwatch(w *watcher) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.watchers, w)
+}
+
+// due takes the units that w has to be sent.
+func (g *registry) due(w *watcher) []*brokerv1.Unit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	units := make([]*brokerv1.Unit, 0, len(w.dirty))
+	for r := range w.dirty {
+		units = append(units, r.messageLocked())
+	}
+	clear(w.dirty)
+	return units
+}
+
+// WatchUnits implements brokerv1.BrokerServiceServer.
+func (s *Server) WatchUnits(_ *brokerv1.WatchUnitsRequest, stream grpc.ServerStreamingServer[brokerv1.WatchUnitsResponse]) error {
+	client, err := s.caller(stream.Context())
+	if err != nil {
+		return err
+	}
+	w := s.units.watch(client.Name)
+	defer s.units.unwatch(w)
+	for synced := false; ; {
+		for _, u := range s.units.due(w) {
+			if err := stream.Send(&brokerv1.WatchUnitsResponse{Unit: u}); err != nil {
+				return err
+			}
+		}
+		if !synced {
+			if err := stream.Send(&brokerv1.WatchUnitsResponse{Synced: true}); err != nil {
+				return err
+			}
+			synced = true
+		}
+		select {
+		case <-w.wake:
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		case <-s.closing:
+			return errStopping
+		}
+	}
+}
+
+// follow keeps the registry true to PID 1 until ctx ends.
+func (s *Server) follow(ctx context.Context) error {
+	for {
+		changes, err := s.systemd.Next(ctx)
+		if err != nil {
+			return err
+		}
+		names := changes.Units
+		if changes.Resync {
+			if err := s.adopt(ctx); err != nil {
+				s.log.Error("cannot read the units back from systemd", slog.Any("error", err))
+			}
+			names = s.units.names()
+		}
+		for _, name := range names {
+			s.refresh(ctx, name)
+		}
+	}
+}
+
+// refresh reads one unit from PID 1. When it has just ended, what its main
+// process left running is killed: a task ends with its main process.
+func (s *Server) refresh(ctx context.Context, name string) {
+	st, err := s.systemd.Status(ctx, name)
+	switch {
+	case errors.Is(err, systemd.ErrNotFound):
+		s.units.update(name, nil)
+		return
+	case err != nil:
+		s.log.Error("cannot read a unit", slog.String("unit", name), slog.Any("error", err))
+		return
+	}
+	if s.units.update(name, &st) {
+		s.reap(ctx, name, &st)
+	}
+}
+
+// reap kills what is left in the control group of a unit that has ended. A
+// failed unit has been emptied by systemd; only one that remains after a
+// successful exit can hold processes.
+func (s *Server) reap(ctx context.Context, name string, st *systemd.Status) {
+	s.audit.ended(name, st)
+	if st.ActiveState != systemd.Active {
+		return
+	}
+	err := s.systemd.Kill(ctx, name, systemd.All, unix.SIGKILL)
+	if err != nil && !errors.Is(err, systemd.ErrNoProcess) && !errors.Is(err, systemd.ErrNotFound) {
+		s.log.Error("cannot kill what a unit left", slog.String("unit", name), slog.Any("error", err))
+	}
+}
+
+// adoptTimeout bounds reading all units back from PID 1.
+const adoptTimeout = 60 * time.Second
+
+// adopt adds the units of the policy's clients that PID 1 has and the registry
+// does not: those an earlier broker started.
+func (s *Server) adopt(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
+	defer cancel()
+	for _, c := range s.policy.Load().Clients() {
+		names, err := s.systemd.List(ctx, c.UnitPrefix+"-*.service")
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if s.units.known(name) {
+				continue
+			}
+			if err := s.adoptUnit(ctx, c, name); err != nil {
+				s.log.Error("cannot read a unit", slog.String("unit", name), slog.Any("error", err))
+			}
+		}
+	}
+	return nil
+}
+
+// adoptUnit takes one unit over if the broker started it, which its fields
+// tell: only root can make a unit that has them.
+func (s *Server) adoptUnit(ctx context.Context, c *policy.Client, name string) error {
+	st, err := s.systemd.Status(ctx, name)
+	if errors.Is(err, systemd.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f := st.LogExtraFields
+	if f[fieldClient] != c.Name || f[fieldID] == "" {
+		return nil
+	}
+	labels := maps.Clone(f)
+	maps.DeleteFunc(labels, func(k, _ string) bool {
+		return slices.Contains([]string{fieldClient, fieldID, fieldSHA256, fieldRule}, k) || !strings.HasPrefix(k, labelPrefix(c))
+	})
+	r := newRecord(c.Name, f[fieldID], name, f[fieldSHA256], f[fieldRule], labels)
+	if s.units.adopt(r) && s.units.finish(r, &st, nil) {
+		s.reap(ctx, name, &st)
+	}
+	return nil
+}
+
+// adopt inserts a unit that an earlier broker started, unless it is there.
+func (g *registry) adopt(r *record) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.byUnit[r.unit]; ok {
+		return false
+	}
+	g.insertLocked(r)
+	return true
+}
