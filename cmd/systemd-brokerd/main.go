@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Command systemd-brokerd starts programs for unprivileged clients, such as the
+// Nomad task driver nomad-systemd-driver, as transient systemd services, within
+// what the operator's policy allows.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+)
+
+// version is set by the linker (-X main.version=).
+var version = "0.0.0-dev"
+
+const usage = `systemd-brokerd starts programs for unprivileged clients (a Nomad agent's task
+driver) as transient systemd services, within what the operator's policy allows.
+
+Usage:
+  systemd-brokerd serve [flags]          run the daemon
+  systemd-brokerd policy check [flags]   load the policy and report its mistakes
+  systemd-brokerd version                print the version
+  systemd-brokerd COMMAND --help         explain a command and its flags
+
+The daemon is normally started by systemd-brokerd.socket and reads its policy
+from /etc/systemd-brokerd/policy.d/*.hcl. Its log, with a record of every
+decision, is in the journal: journalctl -u systemd-brokerd.
+
+Exit status: 0 success, 1 failure, 2 wrong usage.
+`
+
+// errUsage is a command line that was explained to the user already.
+var errUsage = errors.New("usage")
+
+func main() {
+	switch err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "systemd-brokerd:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	command := ""
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "serve":
+		return serve(ctx, args, stderr)
+	case "policy":
+		if len(args) > 0 && args[0] == "check" {
+			return policyCheck(args[1:], stdout, stderr)
+		}
+	case "version", "--version":
+		fmt.Fprintln(stdout, "systemd-brokerd", version)
+		return nil
+	case "help", "--help", "-h":
+		fmt.Fprint(stdout, usage)
+		return nil
+	}
+	fmt.Fprint(stderr, usage)
+	return errUsage
+}
+
+// newFlags makes the flag set of one command, whose help starts with about.
+func newFlags(name, about string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprintf(stderr, "%s\n\nFlags:\n", about)
+		flags.PrintDefaults()
+	}
+	return flags
+}
+
+// parse reads the flags of a command that takes no other arguments.
+func parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(flags.Output(), "%s: unexpected argument %q\n", flags.Name(), flags.Arg(0))
+		flags.Usage()
+		return errUsage
+	}
+	return nil
+}

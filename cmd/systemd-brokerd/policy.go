@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/users"
+)
+
+const defaultPolicyDir = "/etc/systemd-brokerd/policy.d"
+
+func policyCheck(args []string, stdout, stderr io.Writer) error {
+	flags := newFlags("systemd-brokerd policy check",
+		"Loads the policy as the daemon would and reports its mistakes. Changes nothing.", stderr)
+	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	p, err := loadPolicy(*dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s: good, sha256 %s\n", *dir, p.SHA256())
+	return nil
+}
+
+// loadPolicy reads the policy in dir. Whoever can write to the policy is root,
+// so the directory and its files must be root's and nobody else's.
+func loadPolicy(dir string) (*policy.Policy, error) {
+	if err := checkOwner(dir); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the policy: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".hcl") {
+			continue
+		}
+		if err := checkOwner(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	names, err := hostUsers()
+	if err != nil {
+		return nil, err
+	}
+	return policy.Load(os.DirFS(dir), names)
+}
+
+// checkOwner refuses what somebody other than root can change, and whatever is
+// neither a file nor a directory: a symlink, a FIFO, a device.
+func checkOwner(path string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return fmt.Errorf("cannot read the policy: %s: %w", path, err)
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		return fmt.Errorf("cannot trust the policy: %s is neither a file nor a directory", path)
+	}
+	if st.Uid != 0 || st.Mode&0o022 != 0 {
+		return fmt.Errorf("cannot trust the policy: %s can be changed by others than root; run: chown root:root %s && chmod go-w %s", path, path, path)
+	}
+	return nil
+}
+
+// hostUsers are the users and groups of this host, as of now.
+func hostUsers() (*users.Users, error) { return users.Read("/etc/passwd", "/etc/group") }
