@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// What a rule without the limit allows.
+const (
+	defaultTasksMax  = 4096
+	defaultMemoryMax = 16 << 30
+)
+
+// The most that a rule can be given.
+const (
+	maxTasksMax  = 1 << 22 // the kernel's PID_MAX_LIMIT
+	maxMemoryMax = 1 << 50
+)
+
+var (
+	ruleSchema   = schema{[]string{"client", "log_drivers"}, []string{"exec", "run_as", "limits"}}
+	execSchema   = schema{attributes: []string{"under", "paths", "any"}}
+	runAsSchema  = schema{attributes: []string{"pool", "users"}}
+	limitsSchema = schema{attributes: []string{"memory_max", "memory_unlimited", "tasks_max"}}
+
+	sizePattern = regexp.MustCompile(`\A([1-9][0-9]{0,9})(KiB|MiB|GiB|TiB)\z`)
+	sizeUnits   = map[string]uint64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+)
+
+func (c *compiler) rule(name string, r *reader) {
+	who := r.str("client", `"nomad"`)
+	l := &rule{
+		name:   name,
+		exec:   execOf(r.block("exec", execSchema)),
+		runAs:  c.runAs(name, r.block("run_as", runAsSchema)),
+		limits: limitsOf(r.block("limits", limitsSchema)),
+		logs:   logDriversOf(r),
+	}
+	if r.err != nil {
+		return
+	}
+	cl := c.clients[who.text]
+	if cl == nil {
+		r.fail(who.at, "there is no client %q in the policy; add a client block, or correct the name", who.text)
+		return
+	}
+	cl.rules = append(cl.rules, l)
+}
+
+func execOf(r *reader) execMatcher {
+	if r == nil {
+		return execMatcher{}
+	}
+	m := execMatcher{any: r.boolean("any")}
+	for _, v := range r.list("under") {
+		dir := r.path(v)
+		if !slices.ContainsFunc(execRoots, func(root string) bool { return dir == root || below(root, dir) }) {
+			r.fail(v.at, "%q is not /local, /alloc or /usr or below; a program elsewhere is listed by its path in exec.paths", dir)
+		}
+		m.under = append(m.under, dir)
+	}
+	for _, v := range r.list("paths") {
+		m.paths = append(m.paths, r.path(v))
+	}
+	if listed := len(m.under)+len(m.paths) > 0; m.any == listed {
+		r.fail(r.head, "%s needs either any = true, or under and paths", r.title)
+	}
+	return m
+}
+
+func (c *compiler) runAs(rule string, r *reader) runAsMatcher {
+	if r == nil {
+		return runAsMatcher{}
+	}
+	m := runAsMatcher{users: map[string]User{}}
+	if r.has("pool") {
+		v := r.str("pool", `"tasks"`)
+		if m.pool = c.pools[v.text]; m.pool == nil {
+			r.fail(v.at, "there is no pool %q in the policy; add a pool block, or correct the name", v.text)
+		}
+	}
+	for _, v := range r.list("users") {
+		u, ok := c.lookUp(r, v)
+		if !ok {
+			return m
+		}
+		if problem := c.underFloor(u); problem != "" {
+			r.fail(v.at, "rule %q cannot let tasks run as %q: %s", rule, u.Name, problem)
+		}
+		m.users[u.Name] = u
+	}
+	if m.pool == nil && len(m.users) == 0 {
+		r.fail(r.head, "%s allows no user; write pool or users, or delete it", r.title)
+	}
+	return m
+}
+
+// underFloor says why no rule may let a unit run as u, or "".
+func (c *compiler) underFloor(u User) string {
+	if u.UID == 0 {
+		return "it is root (uid 0), and no task ever is"
+	}
+	if u.UID == 65535 || u.UID > 1<<31-1 {
+		return fmt.Sprintf("uid %d stands for errors or for nobody", u.UID)
+	}
+	gids := append([]uint32{u.GID}, u.Groups...)
+	for _, gid := range gids {
+		if group, ok := c.dangerous[gid]; ok {
+			return fmt.Sprintf("it is in group %q (gid %d), whose members can take over the host or read what is others'; "+
+				"remove it from the group, or name another user", group, gid)
+		}
+	}
+	for _, cl := range c.clients {
+		if u.UID == cl.UID {
+			return fmt.Sprintf("it is the user of client %q, which would be as good as the client itself", cl.Name)
+		}
+		if gid, ok := c.clientGIDs[cl.Name]; ok && slices.Contains(gids, gid) {
+			return fmt.Sprintf("it is in the group of client %q (gid %d), which can reach the broker and the client's files; "+
+				"remove it from the group, or name another user", cl.Name, gid)
+		}
+	}
+	return ""
+}
+
+func limitsOf(r *reader) limits {
+	m := limits{memoryMax: defaultMemoryMax, tasksMax: defaultTasksMax}
+	if r == nil {
+		return m
+	}
+	m.memoryUnlimited = r.boolean("memory_unlimited")
+	if r.has("memory_max") {
+		m.memoryMax = r.size("memory_max")
+		if m.memoryUnlimited {
+			r.fail(r.at("memory_max"), "memory_max and memory_unlimited = true contradict each other; delete one")
+		}
+	}
+	if r.has("tasks_max") {
+		m.tasksMax = r.number("tasks_max", "512", 1, maxTasksMax)
+	}
+	return m
+}
+
+// size is a number of bytes, written with a unit.
+func (r *reader) size(name string) uint64 {
+	v := r.str(name, `"2GiB"`)
+	parts := sizePattern.FindStringSubmatch(v.text)
+	if parts == nil {
+		r.fail(v.at, `%q is not a size; write a whole number and KiB, MiB, GiB or TiB, such as "512MiB"`, v.text)
+		return 0
+	}
+	n, err := strconv.ParseUint(parts[1], 10, 64)
+	if unit := sizeUnits[parts[2]]; err != nil || n > maxMemoryMax/unit {
+		r.fail(v.at, "%q is more than 1024TiB", v.text)
+		return 0
+	}
+	return n * sizeUnits[parts[2]]
+}
+
+func logDriversOf(r *reader) []LogDriver {
+	known := []LogDriver{LogFDs, LogJournal, LogNone}
+	var drivers []LogDriver
+	for _, v := range r.list("log_drivers") {
+		d := LogDriver(v.text)
+		if !slices.Contains(known, d) {
+			r.fail(v.at, "%q is not a log driver; known: fds, journal, none", v.text)
+		}
+		drivers = append(drivers, d)
+	}
+	return drivers
+}
