@@ -18,6 +18,7 @@ type Conn struct {
 	onSignal func(Signal)
 	out      chan *outgoing
 	done     chan struct{}
+	workers  sync.WaitGroup
 
 	mu      sync.Mutex
 	err     error // why the connection ended, set before done is closed
@@ -72,8 +73,8 @@ func Dial(ctx context.Context, path string, onSignal func(Signal)) (*Conn, error
 		done:     make(chan struct{}),
 		waiting:  make(map[uint32]pending),
 	}
-	go c.read()
-	go c.write()
+	c.workers.Go(c.read)
+	c.workers.Go(c.write)
 	return c, nil
 }
 
@@ -87,8 +88,12 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// Close ends the connection.
-func (c *Conn) Close() { c.Fail(ErrClosed) }
+// Close ends the connection and waits until onSignal cannot be called any more.
+// onSignal itself must not call it.
+func (c *Conn) Close() {
+	c.Fail(ErrClosed)
+	c.workers.Wait()
+}
 
 // Fail ends the connection for the given reason; the first reason stays.
 func (c *Conn) Fail(reason error) {

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package systemd
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"nomad-systemd-driver/broker/systemd/wire"
+)
+
+// FuzzDecodeStatus gives the decoder of a unit's state a reply of PID 1 with
+// any bytes: one message whose body holds the value of one of the fields.
+// Nothing it decodes may be a state with a field that was not understood.
+func FuzzDecodeStatus(f *testing.F) {
+	for i, v := range []any{"active", uint32(7), int32(9), uint64(1), []byte("0123456789abcdef"), [][]byte{[]byte("A=b")}, true} {
+		f.Add(uint8(i), message(f, v)) //nolint:gosec // a small index
+	}
+	f.Fuzz(func(t *testing.T, which uint8, raw []byte) {
+		m, err := dbus.DecodeMessage(bytes.NewReader(raw))
+		if err != nil {
+			return
+		}
+		replies := goodReplies()
+		i := int(which) % len(fields)
+		replies[i] = wire.Reply{Body: m.Body}
+		d, err := decodeDetails(testUnit, replies)
+		if err != nil {
+			return
+		}
+		if d.ActiveState == "" && fields[i].name != "ActiveState" || d.LoadState == LoadNotFound ||
+			len(d.InvocationID) != 32 && len(d.InvocationID) != 0 {
+			t.Errorf("field %s, body %v: got %+v", fields[i].name, m.Body, d)
+		}
+	})
+}
+
+func message(f *testing.F, v any) []byte {
+	f.Helper()
+	body := dbus.MakeVariant(v)
+	m := &dbus.Message{
+		Type: dbus.TypeMethodReply,
+		Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldReplySerial: dbus.MakeVariant(uint32(1)),
+			dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(body)),
+		},
+		Body: []any{body},
+	}
+	var buf bytes.Buffer
+	if err := m.EncodeTo(&buf, binary.LittleEndian); err != nil {
+		f.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// goodReplies answer the question for every field.
+func goodReplies() []wire.Reply {
+	values := map[string]any{
+		"ActiveState": "active", "SubState": "running", "Result": "success", "LoadState": "loaded", "ControlGroup": "/x",
+		"Job":                  []any{uint32(0), dbus.ObjectPath("/")},
+		"ActiveEnterTimestamp": uint64(1), "ExecMainStartTimestamp": uint64(1), "ExecMainExitTimestamp": uint64(0),
+		"ExecMainPID": uint32(1), "MainPID": uint32(1), "UID": uint32(1),
+		"ExecMainCode": int32(0), "ExecMainStatus": int32(0),
+		"InvocationID": make([]byte, 16), "LogExtraFields": [][]byte{},
+	}
+	replies := make([]wire.Reply, len(fields))
+	for i, f := range fields {
+		replies[i] = wire.Reply{Body: []any{dbus.MakeVariant(values[f.name])}}
+	}
+	return replies
+}
