@@ -16,7 +16,7 @@ prepare_image() {
 	[ -e "$vm_base/complete" ] || build_base
 	stage_nomad
 	local booted_key ready_key
-	booted_key=$({ echo "$nomad_key" && machine_key; } | short_hash)
+	booted_key=$({ echo "$nomad_key" && machine_key && key "$testbed/guest/nomad.d" "$testbed/guest/seed-server"; } | short_hash)
 	ready_key=$({ echo "$booted_key" && key "$scratch/product"; } | short_hash)
 	booted_image=$vm_base/booted-$booted_key.qcow2
 	ready_image=$vm_base/ready-$ready_key.qcow2
@@ -95,10 +95,14 @@ build_booted() {
 	say "booting the $distro image (about 15 s, cached afterwards) …"
 	mkdir "$scratch/nomad.d"
 	install -D -m 0755 "$nomad" "$scratch/nomad.d/usr/bin/nomad"
+	install -D -m 0644 -t "$scratch/nomad.d/etc/nomad.d" "$testbed"/guest/nomad.d/*.hcl
+	install -D -m 0755 -t "$scratch/nomad.d/usr/local/lib/testbed" "$testbed/guest/seed-server"
 	pack "$scratch/nomad.d" "$scratch/nomad.tar"
 	qemu-img create -q -f qcow2 -F raw -b "$vm_base/base.ext4" "$scratch/root.qcow2"
 	boot_vm "$scratch/root.qcow2" "$scratch/nomad.tar"
 	unpack /
+	in_vm /usr/local/lib/testbed/seed-server /usr/local/lib/testbed/server </dev/null >&2 ||
+		die "cannot start a Nomad server in the $distro image: its log is above"
 	save_image booted "$booted_image"
 	rm "$scratch/root.qcow2" "$scratch/nomad.tar"
 	say "booted the $distro image in $(seconds_since "$from") s"

@@ -31,6 +31,9 @@ client {
   servers           = ["127.0.0.1:4647"]
   network_interface = "lo"
 
+  # The default lies beside data_dir, where user nomad may not write.
+  alloc_mounts_dir = "/var/lib/nomad/alloc_mounts"
+
   # An emulated CPU has no frequency Nomad could believe.
   cpu_total_compute = 4000
 
