@@ -18,7 +18,6 @@ import (
 const (
 	fixedHeader = 16      // bytes before the array of header fields
 	maxMessage  = 1 << 27 // D-Bus specification, "Message Format"
-	flagsOffset = 2
 	serialStart = 8
 	serialEnd   = 12
 )
