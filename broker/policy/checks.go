@@ -51,9 +51,12 @@ func commandDenied(c *client, _ *rule, r *Request) *Denial {
 	case slices.Contains(usrLinks, top):
 		d.Reason = fmt.Sprintf("/%s is only a link to /usr/%s; set command to /usr/%s/%s", top, top, top, rest)
 	default:
+		local := ""
+		if slices.ContainsFunc(c.rules, func(l *rule) bool { return l.exec.any || slices.Contains(l.exec.under, "/local") }) {
+			local = "put the program into the task's local/ directory, or "
+		}
 		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run this program; "+
-			"put the program into the task's local/ directory if the policy allows that, "+
-			"or ask the operator to add it to exec.paths or exec.under of a rule", c.Name)
+			"%sask the operator to add it to exec.paths or exec.under of a rule", c.Name, local)
 	}
 	return d
 }
@@ -68,17 +71,20 @@ func userAllowed(_ *client, l *rule, r *Request) bool {
 
 func userDenied(c *client, _ *rule, r *Request) *Denial {
 	d := &Denial{Subject: "user", Value: r.User}
-	const pool = "leave user unset to run as an ephemeral user"
+	ephemeral := ""
+	if slices.ContainsFunc(c.rules, func(l *rule) bool { return l.runAs.pool != nil && commandAllowed(c, l, r) }) {
+		ephemeral = ", or leave user unset to run as an ephemeral user"
+	}
 	switch {
 	case r.User == "":
 		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run this program as an ephemeral user; "+
 			"set user to one that the policy allows, or ask the operator to add run_as.pool to a rule", c.Name)
 	case r.User == "root" || r.User == c.User:
 		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run as this user, and none can; "+
-			"name another user, or %s", c.Name, pool)
+			"name another user%s", c.Name, ephemeral)
 	default:
 		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run as this user; "+
-			"ask the operator to add it to run_as.users of a rule, or %s", c.Name, pool)
+			"ask the operator to add it to run_as.users of a rule%s", c.Name, ephemeral)
 	}
 	return d
 }
@@ -107,36 +113,47 @@ func directoriesDenied(c *client, _ *rule, r *Request) *Denial {
 	}
 }
 
-func resourcesAllowed(_ *client, l *rule, r *Request) bool { return excess(l, r) == nil }
+func resourcesAllowed(_ *client, l *rule, r *Request) bool {
+	return tasksFit(l, r) && memoryLimited(l, r) && memoryFits(l, r)
+}
 
-func resourcesDenied(_ *client, l *rule, r *Request) *Denial { return excess(l, r) }
+func tasksFit(l *rule, r *Request) bool { return r.Resources.TasksMax <= l.limits.tasksMax }
 
-// excess is what the request wants above the rule's limits, nil if nothing.
-func excess(l *rule, r *Request) *Denial {
-	res, most := r.Resources, l.limits
-	over := func(what string, value, limit uint64, remedy string) *Denial {
-		return &Denial{
-			Subject: "resources", Value: fmt.Sprintf("%s %d", what, value),
-			Reason: fmt.Sprintf("at most %d is allowed; ask for less, or ask the operator to raise %s of a rule", limit, remedy),
-		}
-	}
+func memoryLimited(l *rule, r *Request) bool {
+	return l.limits.memoryUnlimited || !r.Resources.MemoryUnlimited && r.Resources.MemoryMax != 0
+}
+
+// memoryFits bounds protected memory as well: what one unit is promised, all
+// others go without.
+func memoryFits(l *rule, r *Request) bool {
+	return l.limits.memoryUnlimited || max(r.Resources.MemoryMax, r.Resources.MemoryLow) <= l.limits.memoryMax
+}
+
+func resourcesDenied(_ *client, l *rule, r *Request) *Denial {
+	d := &Denial{Subject: "resources"}
 	switch {
-	case res.TasksMax > most.tasksMax:
-		return over("tasks_max", res.TasksMax, most.tasksMax, "limits.tasks_max")
-	case most.memoryUnlimited:
-		return nil
-	case res.MemoryUnlimited || res.MemoryMax == 0:
-		return &Denial{
-			Subject: "resources", Value: "memory unlimited",
-			Reason: "a task must have a memory limit; set memory_max in its resources, " +
-				"or ask the operator to set limits.memory_unlimited in a rule",
-		}
-	case res.MemoryMax > most.memoryMax:
-		return over("memory_max", res.MemoryMax, most.memoryMax, "limits.memory_max")
-	case res.MemoryLow > most.memoryMax:
-		return over("memory_low", res.MemoryLow, most.memoryMax, "limits.memory_max")
+	case !tasksFit(l, r):
+		d.Value = fmt.Sprintf("tasks_max %d", r.Resources.TasksMax)
+		d.Reason = fmt.Sprintf("a task may have at most %d processes and threads here; "+
+			"ask for fewer, or ask the operator to raise limits.tasks_max of a rule", l.limits.tasksMax)
+	case !memoryLimited(l, r):
+		d.Value = "memory unlimited"
+		d.Reason = "a task must have a memory limit; set memory_max in its resources, " +
+			"or ask the operator to set limits.memory_unlimited in a rule"
+	default:
+		d.Value = "memory " + bytesText(max(r.Resources.MemoryMax, r.Resources.MemoryLow))
+		d.Reason = fmt.Sprintf("a task may have at most %s here; ask for less memory and memory_max in its resources, "+
+			"or ask the operator to raise limits.memory_max of a rule", bytesText(l.limits.memoryMax))
 	}
-	return nil
+	return d
+}
+
+// bytesText is an amount of memory in MiB, the unit of job files, if it is whole.
+func bytesText(n uint64) string {
+	if n%(1<<20) == 0 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d bytes", n)
 }
 
 func logDriverAllowed(_ *client, l *rule, r *Request) bool {

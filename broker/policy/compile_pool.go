@@ -16,8 +16,8 @@ func (c *compiler) pool(name string, r *reader) {
 	last := first + count - 1
 	for _, reserved := range reservedUIDs {
 		if first <= uint64(reserved.last) && last >= uint64(reserved.first) {
-			r.fail(r.at("first"), "the uids %d to %d belong to %s (%d to %d); choose them from 1879048192 to 2147352575, "+
-				"such as first = 2100000000", first, last, reserved.owner, reserved.first, reserved.last)
+			r.fail(r.at("first"), "the uids %d to %d reach into %d to %d (%s); choose them from 1879048192 to 2147352575, "+
+				"such as first = 2100000000", first, last, reserved.first, reserved.last, reserved.holder)
 			return
 		}
 	}

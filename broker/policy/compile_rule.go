@@ -105,7 +105,7 @@ func (c *compiler) underFloor(u User) string {
 		return "it is root (uid 0), and no task ever is"
 	}
 	if u.UID == 65535 || u.UID > 1<<31-1 {
-		return fmt.Sprintf("uid %d stands for errors or for nobody", u.UID)
+		return fmt.Sprintf("uid %d is no user's, but an error to many programs", u.UID)
 	}
 	gids := append([]uint32{u.GID}, u.Groups...)
 	for _, gid := range gids {

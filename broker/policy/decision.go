@@ -69,5 +69,8 @@ type Denial struct {
 
 // Error implements error in one sentence on one line.
 func (d *Denial) Error() string {
+	if d.Value == "" {
+		return fmt.Sprintf("policy refuses %s (not set): %s", d.Subject, d.Reason)
+	}
 	return fmt.Sprintf("policy refuses %s %q: %s", d.Subject, d.Value, d.Reason)
 }

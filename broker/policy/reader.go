@@ -124,8 +124,12 @@ func (r *reader) literalString(e hclsyntax.Expression, what string) value {
 	at := spanOf(e.Range())
 	text := r.src.text[at.start:at.end]
 	_, quoted := e.(*hclsyntax.TemplateExpr)
-	if !quoted || len(text) < 2 || strings.ContainsAny(string(text), "${%") {
-		r.fail(at, "%s must be a string in double quotes, without any of $ %% {", what)
+	switch {
+	case !quoted || len(text) < 2:
+		r.fail(at, `%s must be a string in double quotes, such as "text"`, what)
+		return value{at: at}
+	case strings.ContainsAny(string(text), "${%"):
+		r.fail(at, "%s must not hold any of $, %% and {; they would mean something to other programs", what)
 		return value{at: at}
 	}
 	return value{string(text[1 : len(text)-1]), at}
@@ -185,7 +189,7 @@ func (r *reader) block(name string, known schema) *reader {
 		case found != nil:
 			r.fail(head, "%s has a second %s block; join the two", r.title, name)
 		case len(b.Labels) > 0:
-			r.fail(spanOf(b.LabelRanges[0]), "a %s block takes no name", name)
+			r.fail(spanOf(b.LabelRanges[0]), "the %s block of %s takes no name; delete it", name, r.title)
 		default:
 			found = r.read(r.src, fmt.Sprintf("the %s block of %s", name, r.title), head, b.Body, known)
 		}

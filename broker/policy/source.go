@@ -134,6 +134,8 @@ func refusal(t hclsyntax.Token) string {
 		return `the string does not end on its line; close it with a double quote`
 	case hclsyntax.TokenMinus:
 		return "negative numbers and arithmetic are not allowed in a policy"
+	case hclsyntax.TokenSlash:
+		return "this is not allowed in a policy; if it starts a comment, the comment does not end"
 	case hclsyntax.TokenDot:
 		return "variables are not allowed in a policy; write the value out, strings in double quotes"
 	}

@@ -1,0 +1,32 @@
+version = 1
+
+client "nomad" {
+  user        = "nomad"
+  unit_prefix = "nomad"
+  slice       = "brokerd-nomad.slice"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 1000
+}
+
+pool "tasks" {
+  first = 2100000000
+  count = 1000
+}
+
+rule "anything" {
+  client      = "nomad"
+  log_drivers = ["fds", "journal", "none"]
+
+  exec {
+    any = true
+  }
+
+  run_as {
+    pool = "tasks"
+  }
+
+  limits {
+    memory_unlimited = true
+    tasks_max        = 100
+  }
+}

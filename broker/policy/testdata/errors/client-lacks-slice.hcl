@@ -1,0 +1,8 @@
+version = 1
+
+client "nomad" {
+  user        = "nomad"
+  unit_prefix = "nomad"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 1000
+}

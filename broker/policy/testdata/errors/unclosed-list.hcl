@@ -1,0 +1,6 @@
+version = 1
+
+rule "r" {
+  client = "nomad"
+  log_drivers = ["fds"
+}

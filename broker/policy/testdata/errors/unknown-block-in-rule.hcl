@@ -1,0 +1,7 @@
+version = 1
+
+rule "r" {
+  client = "nomad"
+  network {
+  }
+}

@@ -1,0 +1,9 @@
+version = 1
+
+client "nomad" {
+  user        = [for x in ["a"] : x]
+  unit_prefix = "nomad"
+  slice       = "brokerd-nomad.slice"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 1000
+}

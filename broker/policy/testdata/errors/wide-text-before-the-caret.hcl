@@ -1,0 +1,5 @@
+version = 1
+
+client "nomad" { # ñandú
+  /* ñandú */ usr = "x"
+}
