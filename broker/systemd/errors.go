@@ -32,7 +32,7 @@ var (
 	ErrNotConnected = errors.New("not connected to PID 1")
 
 	// ErrClosed is returned after Close.
-	ErrClosed = errors.New("connection closed")
+	ErrClosed = wire.ErrClosed
 )
 
 // CallError is an error reply of PID 1 that has no sentinel here.
