@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MPL-2.0
+
+// Command nomad-systemd-driver is the Nomad task driver plugin "systemd". The
+// Nomad agent starts it from its plugin_dir.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/nomad/plugins"
+
+	"nomad-systemd-driver/driver"
+)
+
+const usage = `nomad-systemd-driver %s is a task driver plugin of the Nomad agent, which starts it.
+
+Put it into the agent's plugin_dir and add to the agent's configuration:
+
+  plugin "nomad-systemd-driver" {
+    config {
+      broker_socket = "/run/systemd-brokerd/broker.sock"
+      fd_socket     = "/run/systemd-brokerd/fds.sock"
+    }
+  }
+`
+
+func main() {
+	if len(os.Args) > 1 {
+		fmt.Printf(usage, driver.Version)
+		return
+	}
+	plugins.ServeCtx(func(ctx context.Context, log hclog.Logger) any { return driver.New(ctx, log) })
+}

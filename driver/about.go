@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"github.com/hashicorp/nomad/plugins/drivers/fsisolation"
+	"github.com/hashicorp/nomad/plugins/base"
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/hashicorp/nomad/plugins/shared/hclspec"
+)
+
+const (
+	// Name is the driver's name in a job: driver = "systemd".
+	Name = "systemd"
+
+	handleVersion = 1
+
+	defaultBrokerSocket = "/run/systemd-brokerd/broker.sock"
+	defaultFDSocket     = "/run/systemd-brokerd/fds.sock"
+)
+
+// Version is set by the linker.
+var Version = "0.0.0-dev"
+
+var pluginInfo = &base.PluginInfoResponse{
+	Type:              base.PluginTypeDriver,
+	PluginApiVersions: []string{drivers.ApiVersion010},
+	PluginVersion:     Version,
+	Name:              Name,
+}
+
+var capabilities = &drivers.Capabilities{
+	SendSignals: true,
+	Exec:        false,
+	// With an image of its own a task sees /alloc, /local and /secrets, and
+	// Nomad neither mounts nor chowns anything, which an agent without
+	// privileges could not do.
+	FSIsolation:       fsisolation.Image,
+	NetIsolationModes: []drivers.NetIsolationMode{drivers.NetIsolationModeHost},
+	MountConfigs:      drivers.MountConfigSupportNone,
+}
+
+// Config is the plugin's configuration in the agent's plugin block.
+type Config struct {
+	BrokerSocket string `codec:"broker_socket"`
+	FDSocket     string `codec:"fd_socket"`
+}
+
+var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
+	"broker_socket": hclspec.NewDefault(hclspec.NewAttr("broker_socket", "string", false), hclspec.NewLiteral(`"`+defaultBrokerSocket+`"`)),
+	"fd_socket":     hclspec.NewDefault(hclspec.NewAttr("fd_socket", "string", false), hclspec.NewLiteral(`"`+defaultFDSocket+`"`)),
+})
+
+// TaskConfig is a task's config block.
+type TaskConfig struct {
+	Command string   `codec:"command"`
+	Args    []string `codec:"args"`
+	Logging Logging  `codec:"logging"`
+}
+
+// Logging says where a task's output goes.
+type Logging struct {
+	Driver string `codec:"driver"`
+}
+
+var taskConfigSpec = hclspec.NewObject(map[string]*hclspec.Spec{
+	// Not required here: the error for a missing command is ours, and says more.
+	"command": hclspec.NewAttr("command", "string", false),
+	"args":    hclspec.NewAttr("args", "list(string)", false),
+	"logging": hclspec.NewBlock("logging", false, hclspec.NewObject(map[string]*hclspec.Spec{
+		"driver": hclspec.NewDefault(hclspec.NewAttr("driver", "string", false), hclspec.NewLiteral(`"nomad"`)),
+	})),
+})

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+)
+
+// resolveCommand turns the command of a job into a path in the task's view. An
+// absolute command is one already; any other is relative to the task's local/
+// directory, which localDir is on this host. What the job brings along is
+// looked at here, by the agent's own user, to say early what is wrong with it.
+func resolveCommand(command, localDir string) (string, error) {
+	switch {
+	case command == "":
+		return "", errors.New(`config: command is missing; name the program to run, such as command = "local/server" or command = "/usr/bin/python3"`)
+	case strings.HasPrefix(command, "/"):
+		if path.Clean(command) != command {
+			return "", fmt.Errorf("command %q: write it without //, . and .., as %q", command, path.Clean(command))
+		}
+	default:
+		clean := path.Clean(command)
+		if clean == ".." || strings.HasPrefix(clean, "../") {
+			return "", fmt.Errorf("command %q: it leads out of the task's local/ directory; name a file below local/, or an absolute path as the task sees it", command)
+		}
+		command = path.Join("/local", strings.TrimPrefix(clean, "local/"))
+	}
+	if rel, ok := strings.CutPrefix(command, "/local/"); ok {
+		return command, checkExecutable(localDir, rel)
+	}
+	return command, nil
+}
+
+// checkExecutable looks for rel below the task's local directory. It never
+// leaves the directory, whatever symlinks lie in it.
+func checkExecutable(localDir, rel string) error {
+	root, err := os.OpenRoot(localDir)
+	if err != nil {
+		return fmt.Errorf("cannot open the task's local/ directory: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // nothing was written
+	info, err := root.Stat(rel)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("command %q: there is no such file in the task's local/ directory; fetch it with an artifact block or write it with a template block", rel)
+	case errors.Is(err, fs.ErrPermission):
+		return nil // the task's own user may see what the agent's may not
+	case err != nil:
+		return fmt.Errorf("command %q: cannot look at it in the task's local/ directory: %w", rel, err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("command %q: it is not a file in the task's local/ directory", rel)
+	case info.Mode().Perm()&0o111 == 0:
+		return fmt.Errorf("command %q: it is not executable (mode %04o); set perms = \"755\" in its template block, or deliver it as an archive that keeps its mode, or as an artifact with mode = \"file\"", rel, info.Mode().Perm())
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// handOver opens the task's two log FIFOs and passes them to the broker, and
+// returns the token under which StartUnit names them. The driver opens them,
+// with the agent's rights; root never follows a path to a log.
+func (b *broker) handOver(ctx context.Context, stdout, stderr string) (token string, err error) {
+	out, err := openLog(stdout)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(out) //nolint:errcheck // the broker has its own copy
+	errs, err := openLog(stderr)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(errs) //nolint:errcheck // the broker has its own copy
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
+	token = hex.EncodeToString(secret[:])
+	if err := b.send(ctx, token, out, errs); err != nil {
+		return "", fmt.Errorf("cannot hand the log descriptors to systemd-brokerd at %s: %w", b.fdSocket, err)
+	}
+	return token, nil
+}
+
+// openLog opens one end of a log for a task. A FIFO is opened for reading too,
+// so that it always has a reader: the task is never sent SIGPIPE when the log
+// collector restarts, and what it wrote meanwhile stays in the pipe. The FIFO
+// lies in a directory that tasks can write to, so a symlink or another kind of
+// file in its place is refused.
+func openLog(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("cannot open the task's log %s: %w", path, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("cannot look at the task's log %s: %w", path, err)
+	}
+	null := st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+	if st.Mode&unix.S_IFMT != unix.S_IFIFO && !null {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("the task's log %s is not a FIFO; somebody replaced it", path)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("cannot open the task's log %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// send passes the descriptors in one message and waits for the broker's word.
+func (b *broker) send(ctx context.Context, token string, fds ...int) error {
+	dialer := net.Dialer{Timeout: callTimeout}
+	conn, err := dialer.DialContext(ctx, "unixpacket", b.fdSocket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // the answer is what counts
+	if err := checkServer(conn, b.serverUID); err != nil {
+		return err
+	}
+	if err := conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
+		return err
+	}
+	uc, ok := conn.(*net.UnixConn)
+	if !ok {
+		return fmt.Errorf("%T is not a Unix socket", conn)
+	}
+	if _, _, err := uc.WriteMsgUnix([]byte(token), unix.UnixRights(fds...), nil); err != nil {
+		return err
+	}
+	answer := make([]byte, 1024)
+	n, err := uc.Read(answer)
+	if err != nil {
+		return err
+	}
+	if got := string(answer[:n]); got != "ok" {
+		return fmt.Errorf("it refuses them: %s", got)
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// unitSpec turns a task into what the broker is asked to start.
+func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
+	var tc TaskConfig
+	if err := c.DecodeDriverConfig(&tc); err != nil {
+		return nil, fmt.Errorf("cannot read the task's config block: %w", err)
+	}
+	dir := c.TaskDir()
+	command, err := resolveCommand(tc.Command, dir.LocalDir)
+	if err != nil {
+		return nil, err
+	}
+	env, err := environment(c)
+	if err != nil {
+		return nil, err
+	}
+	logging, err := logDriver(tc.Logging.Driver)
+	if err != nil {
+		return nil, err
+	}
+	res, err := resources(c.Resources)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Devices) > 0 || len(c.Mounts) > 0 {
+		return nil, errors.New("the systemd driver does not support devices or volumes yet; remove the device and volume_mount blocks of this task")
+	}
+	return &brokerv1.UnitSpec{
+		Id:      c.ID,
+		Name:    []string{word(c.Name), short(c.AllocID)},
+		Labels:  labels(c),
+		Command: command,
+		Args:    tc.Args,
+		Env:     env,
+		User:    c.User,
+		Directories: &brokerv1.Directories{
+			Alloc: dir.SharedAllocDir, Local: dir.LocalDir, Secrets: dir.SecretsDir,
+		},
+		Resources: res,
+		Logging:   &brokerv1.Logging{Driver: logging},
+	}, nil
+}
+
+// word is a name that fits into one word of a unit's name.
+func word(name string) string {
+	name = printable(name)
+	for len(name) > 48 {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return name
+}
+
+// short is the part of an allocation's id that Nomad's own output shows.
+func short(id string) string {
+	if len(id) > 8 {
+		return id[:8]
+	}
+	return id
+}
+
+// labels name the task in the journal (journalctl NOMAD_ALLOC_ID=...) and to
+// the policy.
+func labels(c *drivers.TaskConfig) map[string]string {
+	all := map[string]string{
+		"NOMAD_ALLOC_ID":   c.AllocID,
+		"NOMAD_JOB_ID":     c.JobID,
+		"NOMAD_JOB_NAME":   c.JobName,
+		"NOMAD_GROUP_NAME": c.TaskGroupName,
+		"NOMAD_NAMESPACE":  c.Namespace,
+		"NOMAD_TASK_NAME":  c.Name,
+		"NOMAD_NODE_ID":    c.NodeID,
+	}
+	for k, v := range all {
+		if all[k] = printable(v); v == "" {
+			delete(all, k)
+		}
+	}
+	return all
+}
+
+// printable is s without what a label cannot hold, at most 256 bytes of it.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f || r == '\\' || r == utf8.RuneError || r == 0x2028 || r == 0x2029 {
+			return '_'
+		}
+		return r
+	}, s)
+	for len(s) > 256 {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
+}
+
+var envName = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_]*\z`)
+
+// environment is the task's environment. systemd drops a variable it does not
+// like without a word, so such a variable is an error here.
+func environment(c *drivers.TaskConfig) (map[string]string, error) {
+	env := maps.Clone(c.DeviceEnv)
+	if env == nil {
+		env = make(map[string]string, len(c.Env))
+	}
+	maps.Copy(env, c.Env)
+	for k, v := range env {
+		if !envName.MatchString(k) {
+			// Nomad itself makes variables of names with dots and dashes, for
+			// ports and neighbours; they have a twin with underscores.
+			if strings.HasPrefix(k, "NOMAD_") {
+				delete(env, k)
+				continue
+			}
+			return nil, fmt.Errorf("env: %q is not a name systemd takes; use letters, digits and underscores", k)
+		}
+		if !utf8.ValidString(v) {
+			return nil, fmt.Errorf("env: the value of %s is not valid UTF-8; put binary data into a file", k)
+		}
+		if i := strings.IndexFunc(v, func(r rune) bool { return (r < 0x20 && r != '\t' && r != '\n') || r == 0x7f }); i >= 0 {
+			return nil, fmt.Errorf("env: the value of %s holds the control character %q, which systemd does not pass on; put it into a file", k, v[i])
+		}
+	}
+	return env, nil
+}
+
+func logDriver(name string) (brokerv1.Logging_Driver, error) {
+	switch name {
+	case "", "nomad":
+		return brokerv1.Logging_DRIVER_FDS, nil
+	case "journald":
+		return brokerv1.Logging_DRIVER_JOURNAL, nil
+	}
+	return 0, fmt.Errorf(`logging.driver: %q is not "nomad" or "journald"`, name)
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxSignal is SIGRTMAX of Linux (signal(7)).
+const maxSignal = 64
+
+// signalNumber reads a signal as people write it: SIGUSR1, usr1 or 10. An empty
+// name is SIGTERM, what systemd sends by default.
+func signalNumber(name string) (uint32, error) {
+	if name == "" {
+		return uint32(unix.SIGTERM), nil
+	}
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		if n < 1 || n > maxSignal {
+			return 0, fmt.Errorf("signal %q is not between 1 and %d", name, maxSignal)
+		}
+		return uint32(n), nil
+	}
+	full := strings.ToUpper(name)
+	if !strings.HasPrefix(full, "SIG") {
+		full = "SIG" + full
+	}
+	if n := unix.SignalNum(full); n != 0 {
+		return uint32(n), nil //nolint:gosec // a signal number
+	}
+	return 0, fmt.Errorf("signal %q is unknown; name it as in signal(7), such as SIGHUP, or by its number", name)
+}
