@@ -14,6 +14,7 @@ repository=$(dirname "$testbed")
 cache=${TESTBED_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/nomad-systemd-driver}
 started_at=$EPOCHREALTIME
 scratch=
+scratch_keeper=
 child=
 
 say() { printf 'testbed: %s\n' "$*" >&2; }
@@ -42,12 +43,22 @@ init_testbed() {
 	[ -n "$(trap -p HUP)" ] || trap 'exit 129' HUP
 	mkdir -p "$cache/run" || die "cannot create the cache directory $cache: set TESTBED_CACHE to a writable place"
 	sweep
-	scratch=$(new_scratch build)
-	exec 9>"$scratch/lock"
-	flock 9
+	hold_scratch
 }
 
-# new_scratch KIND: a directory that sweep removes once nobody holds its lock.
+# hold_scratch: a directory for this process, which a process of its own removes
+# when this one closes the leash on descriptor 9, or is killed.
+hold_scratch() {
+	scratch=$(new_scratch build) || exit
+	mkfifo "$scratch/leash" || die "cannot write to $scratch$(disk_hint)"
+	exec 9<>"$scratch/leash"
+	setsid "$testbed/lib/keeper" "$scratch" <"$scratch/leash" >/dev/null 2>&1 9>&- &
+	scratch_keeper=$!
+	until [ -e "$scratch/lock" ]; do read -r -t 0.01 <&9 || true; done
+}
+
+# new_scratch KIND: a directory for a keeper, which holds its lock; sweep removes
+# it once nobody does.
 new_scratch() { mktemp -d "$cache/run/$1.XXXXXX" || die "cannot create a directory in $cache/run: is the disk full?"; }
 
 # sweep removes what runs left that were killed together with their keeper.
@@ -71,12 +82,15 @@ clean_up() {
 		kill -TERM "$child" 2>/dev/null && wait "$child" 2>/dev/null
 	fi
 	if declare -F stop_vm >/dev/null; then stop_vm; fi
-	[ -z "$scratch" ] || remove_tree "$scratch"
+	if [ -n "$scratch_keeper" ]; then
+		exec 9>&-
+		wait "$scratch_keeper" 2>/dev/null || true
+	fi
 }
 
 # run_child COMMAND…: in the foreground for the caller, but interruptible: bash
-# delays traps while a foreground command runs. Descriptors 8 (leash of the VM)
-# and 9 (lock) are ours alone: a child that kept them would outlive its welcome.
+# delays traps while a foreground command runs. Descriptors 8 and 9
+# are the leashes of the keepers: a child that held one would outlive its welcome.
 run_child() {
 	local status=0
 	exec 6<&0
@@ -91,17 +105,24 @@ run_child() {
 # long WHAT HINT COMMAND…: an external command that takes its time, with
 # progress on stderr; its output is shown only if it fails.
 long() {
-	local what=$1 hint=$2 log=$scratch/log from=$EPOCHREALTIME status=0
+	local what=$1 hint=$2 log=$scratch/log from=$EPOCHREALTIME
 	shift 2
 	say "building $what ($hint, cached afterwards) …"
-	exec 7> >(tick "$what" 8>&- 9>&-)
-	run_child setpriv --pdeathsig TERM "$@" >"$log" 2>&1 </dev/null 7>&- || status=$?
-	exec 7>&-
-	if [ "$status" -ne 0 ]; then
+	if ! ticking "$what" "$@" 3>&2 >"$log" 2>&1; then
 		tail -n 40 "$log" >&2
 		die "cannot build $what: the end of its output is above$(disk_hint)"
 	fi
 	say "built $what in $(seconds_since "$from") s"
+}
+
+# ticking WHAT COMMAND…: as it is, with a line on descriptor 3 every 15 s.
+ticking() {
+	local status=0
+	exec 7> >(tick "$1" 2>&3 8>&- 9>&-)
+	shift
+	run_child setpriv --pdeathsig TERM "$@" </dev/null 3>&- 7>&- || status=$?
+	exec 7>&-
+	return "$status"
 }
 
 # tick WHAT: a line every 15 s until the writer of its stdin is gone.

@@ -39,28 +39,17 @@ hold_lock() {
 
 # stage_product: our own programs and files, as $scratch/product.
 stage_product() {
-	local out from=$EPOCHREALTIME programs=() path
+	local out from=$EPOCHREALTIME programs=(systemd-brokerd nomad-systemd-driver hello)
 	out=$cache/product-$(printf '%s' "$repository" | short_hash)
 	mkdir -p "$out" "$scratch/product/bin"
-	for path in ./cmd/systemd-brokerd ./cmd/nomad-systemd-driver ./examples/hello; do
-		if [ -n "$(find "$repository/$path" -name '*.go' 2>/dev/null)" ]; then
-			programs+=("$path")
-		else
-			say "warning: $path does not exist yet and is left out"
-		fi
-	done
 	hold_lock product
-	if [ ${#programs[@]} -gt 0 ]; then
-		(cd "$repository" && CGO_ENABLED=0 GOOS=linux GOARCH=amd64 run_child "$testbed/go" build \
-			-trimpath -buildvcs=false -o "$out/" "${programs[@]}") >&2 </dev/null ||
-			die "cannot build this repository's programs: the compiler's output is above"
-	fi
-	for path in "${programs[@]}"; do
-		cp "$out/$(basename "$path")" "$scratch/product/bin/"
-	done
+	ticking "this repository's programs" env CGO_ENABLED=0 GOOS=linux GOARCH=amd64 \
+		"$testbed/go" build -C "$repository" -trimpath -buildvcs=false -o "$out/" \
+		./cmd/systemd-brokerd ./cmd/nomad-systemd-driver ./examples/hello 3>&2 >&2 ||
+		die "cannot build this repository's programs: the compiler's output is above"
+	cp "${programs[@]/#/$out/}" "$scratch/product/bin/" || die "cannot copy programs to $scratch$(disk_hint)"
 	exec 4>&-
-	cp -R "$testbed/guest" "$scratch/product/guest"
-	if [ -d "$repository/deploy" ]; then cp -R "$repository/deploy" "$scratch/product/deploy"; fi
+	cp -R "$testbed/guest" "$repository/deploy" "$scratch/product/" || die "cannot copy files to $scratch$(disk_hint)"
 	say "programs are up to date after $(seconds_since "$from") s"
 }
 
@@ -78,14 +67,14 @@ stage_nomad() {
 				-o "$scratch/nomad" github.com/hashicorp/nomad
 			mv "$scratch/nomad" "$nomad"
 		fi
-		exec 3>&-
+		exec 5>&-
 	fi
 }
 
 # hold_nomad_lock: both distros need the same binary.
 hold_nomad_lock() {
-	exec 3>"$cache/lock.nomad"
-	flock 3
+	exec 5>"$cache/lock.nomad"
+	flock 5
 }
 
 # build_booted: the only cold boot. The image holds changes against base.ext4.

@@ -61,9 +61,21 @@ open_session() {
 	fi
 }
 
+# run_command: the caller's, in /payload if there is one.
+run_command() {
+	if [ -n "$copy" ]; then
+		# shellcheck disable=SC2016 # $@ belongs to the guest's shell
+		in_vm sh -c 'cd /payload && exec "$@"' sh "${command[@]}"
+	else
+		in_vm "${command[@]}"
+	fi
+}
+
 # explain_loss STATUS: ssh's own failure looks like a command's exit status 255.
 explain_loss() {
-	[ "$1" -eq 255 ] && [ -e "$vm/exited" ] || return 0
-	say "the VM ended before the command did; its console is in $(keep_log)"
-	exit "$FAILED"
+	[ "$1" -eq 255 ] || return 0
+	if ! in_vm true </dev/null 2>/dev/null; then
+		say "the VM ended before the command did; its console is in $(keep_log)"
+		exit "$FAILED"
+	fi
 }

@@ -68,8 +68,6 @@ start_vm() {
 
 new_vm_dir() {
 	vm=$(new_scratch vm)
-	exec 5>"$vm/lock"
-	flock 5
 	mkfifo "$vm/leash"
 	exec 8<>"$vm/leash"
 	# Socket names are limited to 108 bytes, so they are relative everywhere.
@@ -87,7 +85,6 @@ launch() {
 		-netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$vm_port-:22" \
 		<"$vm/leash" >/dev/null 2>&1 8>&- 9>&- &
 	vm_keeper=$!
-	exec 5>&-
 	until [ -S "$vm/monitor" ] || [ -e "$vm/exited" ]; do read -r -t 0.02 <&8 || true; done
 }
 
