@@ -56,8 +56,8 @@ func checkDirectory(root int, c policy.Client, path string) error {
 		Resolve: beneath,
 	})
 	switch {
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV):
-		return invalid("directories", "%s leads over a symlink or a mount", quote(path))
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENOTDIR):
+		return invalid("directories", "%s leads over a symlink or a mount, or is not a directory", quote(path))
 	case err != nil:
 		return invalid("directories", "%s cannot be opened: %v", quote(path), err)
 	}

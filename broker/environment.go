@@ -38,6 +38,24 @@ func (s *Server) environmentFile(name string, env map[string]string) (string, er
 	return path, nil
 }
 
+// clearEnvironments removes what an earlier broker could not, unless PID 1 may
+// still have to read it for a start that is under way.
+func (s *Server) clearEnvironments() error {
+	files, err := os.ReadDir(s.dirs.env)
+	if err != nil {
+		return fmt.Errorf("cannot clear old environment files: %w", err)
+	}
+	for _, f := range files {
+		if s.units.starting(f.Name()) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.dirs.env, f.Name())); err != nil {
+			return fmt.Errorf("cannot clear old environment files: %w", err)
+		}
+	}
+	return nil
+}
+
 // shellSpecial is what a backslash quotes inside double quotes in an
 // environment file; before any other character the backslash itself is kept
 // (SHELL_NEED_ESCAPE in systemd's basic/env-file.c).

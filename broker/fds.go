@@ -117,7 +117,7 @@ func (s *Server) ServeFDs(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) handOver(conn net.Conn) error {
-	p, err := readPeer(conn)
+	p, err := s.readPeer(conn)
 	if err != nil {
 		return err
 	}

@@ -54,13 +54,14 @@ func peerOf(ctx context.Context) (policy.Peer, error) {
 // handshake reads the peer's credentials from the kernel and refuses, before a
 // byte is read, every peer that admit does not let in.
 type peerCredentials struct {
+	read  func(net.Conn) (policy.Peer, error)
 	admit func(policy.Peer) error
 }
 
 // ServerHandshake implements credentials.TransportCredentials. gRPC closes the
 // connection when it returns an error.
 func (c peerCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	p, err := readPeer(conn)
+	p, err := c.read(conn)
 	if err != nil {
 		return nil, nil, err
 	}

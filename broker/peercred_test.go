@@ -24,7 +24,7 @@ func serveGRPC(t *testing.T, admit func(policy.Peer) error) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpc.NewServer(grpc.Creds(peerCredentials{admit}), grpc.ConnectionTimeout(handshakeLimit))
+	srv := grpc.NewServer(grpc.Creds(peerCredentials{readPeer, admit}), grpc.ConnectionTimeout(handshakeLimit))
 	go func() { _ = srv.Serve(newLimitListener(l)) }()
 	t.Cleanup(srv.Stop)
 	return path

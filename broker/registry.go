@@ -131,6 +131,14 @@ func (g *registry) known(unit string) bool {
 	return ok
 }
 
+// starting reports whether unit is on its way to execute its program.
+func (g *registry) starting(unit string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r, ok := g.byUnit[unit]
+	return ok && r.state == brokerv1.UnitState_UNIT_STATE_STARTING
+}
+
 // names lists all units.
 func (g *registry) names() []string {
 	g.mu.Lock()

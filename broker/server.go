@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,12 +35,14 @@ type Systemd interface {
 	Next(ctx context.Context) (systemd.Changes, error)
 	Health() error
 	Version() string
+	Close() error
 }
 
 // Config is what a Server is made of. All fields must be set.
 type Config struct {
-	// Systemd is the connection to PID 1.
-	Systemd Systemd
+	// Connect opens the connection to PID 1 that reports changes of the units
+	// that watch selects.
+	Connect func(ctx context.Context, watch func(unit string) bool) (Systemd, error)
 	// Policy is in force until SetPolicy.
 	Policy *policy.Policy
 	// RuntimeDir is the broker's directory below /run, writable by root only.
@@ -58,10 +61,15 @@ type Server struct {
 	audit   *audit
 	systemd Systemd
 	policy  atomic.Pointer[policy.Policy]
-	units   *registry
-	fds     *fdStore
-	dirs    dirs
-	kernel  string
+	// prefixes are those of the unit names of the policy's clients.
+	prefixes atomic.Pointer[[]string]
+	units    *registry
+	fds      *fdStore
+	dirs     dirs
+	kernel   string
+
+	// readPeer is a seam for tests, which cannot be another user.
+	readPeer func(net.Conn) (policy.Peer, error)
 
 	// closing is closed when the server stops; background counts the starts
 	// and stops that go on without their caller.
@@ -73,10 +81,14 @@ type Server struct {
 // units of an earlier broker back from PID 1.
 func New(ctx context.Context, c Config) (*Server, error) {
 	s := &Server{
-		config: c, log: c.Log, audit: &audit{c.Log}, systemd: c.Systemd,
+		config: c, log: c.Log, audit: &audit{c.Log},
 		units: newRegistry(), fds: newFDStore(), closing: make(chan struct{}),
+		readPeer: readPeer,
 	}
-	s.policy.Store(c.Policy)
+	s.setPolicy(c.Policy)
+	if err := openat2Works(); err != nil {
+		return nil, err
+	}
 	var err error
 	if s.dirs, err = makeDirs(c.RuntimeDir); err != nil {
 		return nil, err
@@ -86,21 +98,49 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("cannot read the kernel's version: %w", err)
 	}
 	s.kernel = unix.ByteSliceToString(name.Release[:])
-	if err := openat2Works(); err != nil {
+	if s.systemd, err = c.Connect(ctx, s.mine); err != nil {
 		return nil, err
 	}
-	if err := s.adopt(ctx); err != nil {
+	if _, err := s.adopt(ctx); err != nil {
 		return nil, fmt.Errorf("cannot read the units back from systemd: %w", err)
 	}
-	return s, nil
+	return s, s.clearEnvironments()
 }
 
 // SetPolicy puts p in force for every decision from now on. Units of clients
 // that are new in p are read back from PID 1.
 func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
-	s.policy.Store(p)
-	return s.adopt(ctx)
+	s.setPolicy(p)
+	adopted, err := s.adopt(ctx)
+	// A change between reading a unit and knowing it went past unnoticed.
+	for _, name := range adopted {
+		s.refresh(ctx, name)
+	}
+	return err
 }
+
+func (s *Server) setPolicy(p *policy.Policy) {
+	var prefixes []string
+	for _, c := range p.Clients() {
+		prefixes = append(prefixes, c.UnitPrefix+"-")
+	}
+	s.prefixes.Store(&prefixes)
+	s.policy.Store(p)
+}
+
+// mine reports whether unit has the name of a client's unit. It is called for
+// every signal of PID 1.
+func (s *Server) mine(unit string) bool {
+	for _, prefix := range *s.prefixes.Load() {
+		if strings.HasPrefix(unit, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends the connection to PID 1. The units go on.
+func (s *Server) Close() { _ = s.systemd.Close() }
 
 // Units is the number of units the server knows.
 func (s *Server) Units() int { return len(s.units.names()) }
@@ -120,7 +160,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	srv := grpc.NewServer(
-		grpc.Creds(peerCredentials{s.admit}),
+		grpc.Creds(peerCredentials{s.readPeer, s.admit}),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(4*maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),

@@ -107,13 +107,15 @@ func (s *Server) follow(ctx context.Context) error {
 		}
 		names := changes.Units
 		if changes.Resync {
-			if err := s.adopt(ctx); err != nil {
+			if _, err := s.adopt(ctx); err != nil {
 				s.log.Error("cannot read the units back from systemd", slog.Any("error", err))
 			}
 			names = s.units.names()
 		}
 		for _, name := range names {
-			s.refresh(ctx, name)
+			if s.units.known(name) {
+				s.refresh(ctx, name)
+			}
 		}
 	}
 }
@@ -125,6 +127,8 @@ func (s *Server) refresh(ctx context.Context, name string) {
 	switch {
 	case errors.Is(err, systemd.ErrNotFound):
 		s.units.update(name, nil)
+		return
+	case err != nil && ctx.Err() != nil:
 		return
 	case err != nil:
 		s.log.Error("cannot read a unit", slog.String("unit", name), slog.Any("error", err))
@@ -153,14 +157,15 @@ func (s *Server) reap(ctx context.Context, name string, st *systemd.Status) {
 const adoptTimeout = 60 * time.Second
 
 // adopt adds the units of the policy's clients that PID 1 has and the registry
-// does not: those an earlier broker started.
-func (s *Server) adopt(ctx context.Context) error {
+// does not: those an earlier broker started. It returns their names.
+func (s *Server) adopt(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
 	defer cancel()
+	var adopted []string
 	for _, c := range s.policy.Load().Clients() {
 		names, err := s.systemd.List(ctx, c.UnitPrefix+"-*.service")
 		if err != nil {
-			return err
+			return adopted, err
 		}
 		for _, name := range names {
 			if s.units.known(name) {
@@ -168,10 +173,12 @@ func (s *Server) adopt(ctx context.Context) error {
 			}
 			if err := s.adoptUnit(ctx, c, name); err != nil {
 				s.log.Error("cannot read a unit", slog.String("unit", name), slog.Any("error", err))
+				continue
 			}
+			adopted = append(adopted, name)
 		}
 	}
-	return nil
+	return adopted, nil
 }
 
 // adoptUnit takes one unit over if the broker started it, which its fields
