@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/users"
 )
 
 // oddHost is a host whose user database has more ways to answer.
@@ -82,6 +83,18 @@ func TestResolverThatCannotAnswerEndsTheLoad(t *testing.T) {
 type noGroups struct{ policy.Resolver }
 
 func (noGroups) Group(string) (uint32, error) { return 0, errors.New("input/output error") }
+
+func TestGroupOfRootIsDangerousByItsNumber(t *testing.T) {
+	names, err := users.Parse([]byte(hostPasswd), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(twoRules, `["app"]`, `["rootgroup"]`, 1)
+	_, err = policy.Load(fstest.MapFS{"a.hcl": {Data: []byte(text)}}, names)
+	if err == nil || !strings.Contains(err.Error(), `it is in group "root" (gid 0)`) {
+		t.Errorf("Load on a host without a group of that name: %v, want an error about the group", err)
+	}
+}
 
 func TestDirectoryWithoutAPolicyIsAnError(t *testing.T) {
 	for name, fsys := range map[string]fstest.MapFS{

@@ -26,6 +26,7 @@ rootgroup:x:1002:0::/:/bin/sh
 dockerer:x:1003:1003::/:/bin/sh
 diskgroup:x:1004:6::/:/bin/sh
 nomadfriend:x:1005:1005::/:/bin/sh
+nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin
 sixteen:x:65535:65535::/:/bin/sh
 huge:x:2147483648:2147483648::/:/bin/sh
 squatter:x:2100050000:1001::/:/bin/sh

@@ -21,26 +21,29 @@ const mebibyte = 1 << 20
 // TestHostileFileIsAnErrorAndNoMore holds texts that overflow the stack of a
 // parser, fill its memory, or look like something else than they are.
 func TestHostileFileIsAnErrorAndNoMore(t *testing.T) {
-	const deep = 200000
+	const (
+		deep = 200000 // enough to overflow the parser's stack
+		long = 20000
+	)
 	for name, row := range map[string]struct{ text, want string }{
 		"nested parentheses":            {"a = " + strings.Repeat("(", deep), "1:5: functions and parentheses are not allowed"},
 		"nested lists":                  {"a = " + strings.Repeat("[", deep), "1:37: brackets are nested more than 32 deep"},
-		"nested lists over lines":       {"a = " + strings.Repeat("[\n", deep), "33:1: brackets are nested more than 32 deep"},
-		"nested objects":                {"a = " + strings.Repeat("{b=", deep), "brackets are nested more than 32 deep"},
-		"nested blocks":                 {strings.Repeat("a {\n", deep), "33:3: brackets are nested more than 32 deep"},
-		"nested templates":              {"a = " + strings.Repeat(`"${`, deep), "1:6: templates are not allowed"},
-		"a chain of negations":          {"a = " + strings.Repeat("!", deep), `1:5: "!" is not allowed`},
-		"a chain of minus signs":        {"a = " + strings.Repeat("-", deep), "1:5: negative numbers"},
-		"a chain of attributes":         {"a = b" + strings.Repeat(".b", deep), "1:6: variables are not allowed"},
-		"a chain of indexes":            {"a = b" + strings.Repeat("[0]", deep), "lacks version|unknown attribute"},
-		"a chain of conditionals":       {"a = b" + strings.Repeat("?b:b", deep), `1:6: "?" is not allowed`},
-		"closing brackets only":         {strings.Repeat("}", deep), "1:1: argument or block definition required"},
+		"nested lists over lines":       {"a = " + strings.Repeat("[\n", long), "33:1: brackets are nested more than 32 deep"},
+		"nested objects":                {"a = " + strings.Repeat("{b=", long), "brackets are nested more than 32 deep"},
+		"nested blocks":                 {strings.Repeat("a {\n", long), "33:3: brackets are nested more than 32 deep"},
+		"nested templates":              {"a = " + strings.Repeat(`"${`, long), "1:6: templates are not allowed"},
+		"a chain of negations":          {"a = " + strings.Repeat("!", long), `1:5: "!" is not allowed`},
+		"a chain of minus signs":        {"a = " + strings.Repeat("-", long), "1:5: negative numbers"},
+		"a chain of attributes":         {"a = b" + strings.Repeat(".b", long), "1:6: variables are not allowed"},
+		"a chain of indexes":            {"a = b" + strings.Repeat("[0]", long), "lacks version|unknown attribute"},
+		"a chain of conditionals":       {"a = b" + strings.Repeat("?b:b", long), `1:6: "?" is not allowed`},
+		"closing brackets only":         {strings.Repeat("}", long), "1:1: argument or block definition required"},
 		"a number of a mebibyte":        {"version = " + strings.Repeat("9", mebibyte-10), "1:11: this is not a whole number"},
 		"a number with a huge exponent": {"version = 1e999999999", "1:11: this is not a whole number"},
 		"a string of a mebibyte":        {`a = "` + strings.Repeat("x", mebibyte-5), "unterminated template string"},
 		"an identifier of a mebibyte":   {strings.Repeat("x", mebibyte), "1:1: argument or block definition required"},
 		"a mebibyte of spaces":          {strings.Repeat(" ", mebibyte), "the file lacks version"},
-		"a mebibyte of new lines":       {strings.Repeat("\n", mebibyte), "the file lacks version"},
+		"many new lines":                {strings.Repeat("\n", mebibyte/8), "the file lacks version"},
 		"a mebibyte and a byte":         {oneClient + strings.Repeat("#", mebibyte+1-len(oneClient)), "a.hcl: is larger than 1048576 bytes"},
 		"two mebibytes":                 {strings.Repeat("#", 2*mebibyte), "a.hcl: is larger than 1048576 bytes"},
 		"an empty file":                 {"", "1:1: the file lacks version"},
@@ -63,6 +66,7 @@ func TestHostileFileIsAnErrorAndNoMore(t *testing.T) {
 		"a list that is too long":       {oneClient + "rule \"r\" {\n client = \"nomad\"\n log_drivers = [" + strings.Repeat(`"fds",`, 1025) + "]\n}", "log_drivers holds 1025 values, more than 1024"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p, err := policy.Load(fstest.MapFS{"a.hcl": {Data: []byte(row.text)}}, host(t))
 			checkLoadError(t, []byte(row.text), p, err)
 			found := false
@@ -118,6 +122,17 @@ func TestNumberOfFilesIsLimited(t *testing.T) {
 	files["z.hcl"] = files["a000.hcl"]
 	if _, err := policy.Load(files, host(t)); err == nil || !strings.Contains(err.Error(), "more than 256 files") {
 		t.Errorf("Load of 257 files: %v, want an error that there are too many", err)
+	}
+}
+
+func TestSizeOfAllFilesIsLimited(t *testing.T) {
+	files := fstest.MapFS{}
+	for i := range 9 {
+		files[fmt.Sprintf("%d.hcl", i)] = &fstest.MapFile{Data: []byte(strings.Repeat("#", mebibyte-1))}
+	}
+	_, err := policy.Load(files, host(t))
+	if err == nil || err.Error() != "the policy's files hold more than 8388608 bytes together; shorten them" {
+		t.Errorf("Load of 9 MiB: %v, want an error that it is too much", err)
 	}
 }
 

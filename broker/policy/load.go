@@ -15,8 +15,9 @@ import (
 // Limits of a policy directory. They bound what a load costs, whatever the
 // files hold.
 const (
-	maxFiles     = 256
-	maxFileBytes = 1 << 20
+	maxFiles      = 256
+	maxFileBytes  = 1 << 20
+	maxTotalBytes = 8 << 20
 )
 
 // Load reads each file named *.hcl in the root of fsys, hidden ones aside, and
@@ -48,6 +49,7 @@ func readFiles(fsys fs.FS) ([]*source, error) {
 		return nil, fmt.Errorf("cannot read the policy directory: %w", err)
 	}
 	var files []*source
+	total := 0
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".hcl") || strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -58,6 +60,9 @@ func readFiles(fsys fs.FS) ([]*source, error) {
 		text, err := readFile(fsys, e)
 		if err != nil {
 			return nil, &LoadError{File: e.Name(), Problem: err.Error()}
+		}
+		if total += len(text); total > maxTotalBytes {
+			return nil, fmt.Errorf("the policy's files hold more than %d bytes together; shorten them", maxTotalBytes)
 		}
 		files = append(files, &source{name: e.Name(), text: text})
 	}

@@ -1,0 +1,9 @@
+version = 1
+
+client "nomad" {
+  user        = "nobody"
+  unit_prefix = "nomad"
+  slice       = "brokerd-nomad.slice"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 1000
+}
