@@ -10,12 +10,13 @@ import (
 // Decision is a request that the policy allows, and under what. Only
 // [Policy.Decide] makes one; the zero Decision panics when it is used.
 type Decision struct {
-	rule     string
-	sha256   string
-	client   Client
-	request  *Request
-	user     *User // nil if pool is set
-	pool     *Pool // nil if user is set
+	rule    string
+	sha256  string
+	client  Client
+	request *Request
+	// user and pool: at most one is set; neither means a dynamic user.
+	user     *User
+	pool     *Pool
 	tasksMax uint64
 }
 
@@ -32,7 +33,7 @@ func (d *Decision) Client() Client { return d.client }
 // be changed.
 func (d *Decision) Request() *Request { return d.request }
 
-// User is the user of the host to run as; false if it is to be a uid of [Decision.Pool].
+// User is the user of the host to run as; false if it is to be ephemeral.
 func (d *Decision) User() (User, bool) {
 	if d.user == nil {
 		return User{}, false
@@ -42,7 +43,11 @@ func (d *Decision) User() (User, bool) {
 	return u, true
 }
 
-// Pool is where to take an ephemeral uid from; false if there is a [Decision.User].
+// DynamicUser is whether systemd is to allocate an ephemeral uid (DynamicUser=).
+func (d *Decision) DynamicUser() bool { return d.user == nil && d.pool == nil }
+
+// Pool is where the broker takes an ephemeral uid from; false if there is a
+// [Decision.User] or a [Decision.DynamicUser].
 func (d *Decision) Pool() (Pool, bool) {
 	if d.pool == nil {
 		return Pool{}, false

@@ -68,10 +68,14 @@ type execMatcher struct {
 	under, paths []string
 }
 
+// runAsMatcher allows an ephemeral user of at most one kind, and listed users.
 type runAsMatcher struct {
-	pool  *Pool
-	users map[string]User
+	dynamic bool
+	pool    *Pool
+	users   map[string]User
 }
+
+func (m *runAsMatcher) ephemeral() bool { return m.dynamic || m.pool != nil }
 
 type limits struct {
 	memoryMax       uint64

@@ -27,7 +27,7 @@ type Request struct {
 	Command string
 	Args    []string
 	Env     map[string]string
-	// User is the name of a user; empty asks for an ephemeral uid of a pool.
+	// User is the name of a user; empty asks for an ephemeral uid.
 	User        string
 	Directories Directories
 	Resources   Resources

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MPL-2.0
+#
 # What the Nomad agent may have systemd-brokerd start on this host.
 #
 # The broker denies everything that no rule here allows. A request is allowed if
@@ -22,16 +24,9 @@ client "nomad" {
   max_units   = 1000
 }
 
-# Uids that nobody has: each task gets one for itself, so that a task which
-# breaks out of its sandbox owns nothing on the host. The numbers must not be
-# anybody else's, in a directory such as LDAP either.
-pool "tasks" {
-  first = 2100000000
-  count = 10000
-}
-
 # Programs that a job brings with it (artifacts, templates), each task under a
-# uid of its own. Paths are those that the task sees.
+# uid of its own, so that a task which breaks out of its sandbox owns nothing on
+# the host. Paths are those that the task sees.
 rule "task-binaries" {
   client      = "nomad"
   log_drivers = ["fds", "journal"] # fds: what `nomad alloc logs` shows
@@ -41,7 +36,7 @@ rule "task-binaries" {
   }
 
   run_as {
-    pool = "tasks"
+    dynamic_user = true # systemd gives each task a uid that nobody has
   }
 
   limits {
@@ -64,8 +59,8 @@ rule "task-binaries" {
 #   }
 #
 #   run_as {
-#     pool  = "tasks"       # a job that sets no user
-#     users = ["www-data"]  # a job with user = "www-data"
+#     dynamic_user = true          # a job that sets no user
+#     users        = ["www-data"]  # a job with user = "www-data"
 #   }
 #
 #   limits {

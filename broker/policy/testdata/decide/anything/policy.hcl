@@ -22,7 +22,7 @@ rule "anything" {
   }
 
   run_as {
-    pool = "tasks"
+    dynamic_user = true
   }
 
   limits {
