@@ -22,4 +22,32 @@
 //     owns a file;
 //   - open directories and programs safely: policy compares names, and names
 //     can lead over symlinks.
+//
+// # Language, version 1
+//
+// A static subset of HCL: blocks, strings in double quotes, whole numbers, true,
+// false and lists, each file starting with version = 1.
+//
+//	client "NAME"            who may ask; all of it must be written
+//	  user | uid             the peer's user
+//	  unit_prefix, slice     where its units live, shared with no other client
+//	  alloc_root             where the directories of its units are
+//	  max_units
+//	pool "NAME"              uids that are nobody's
+//	  first, count
+//	rule "NAME"
+//	  client                 whom it is for
+//	  log_drivers            of fds, journal and none; absent: no unit at all
+//	  exec                   absent: no program
+//	    under                directories, which are or lie in /local, /alloc, /usr
+//	    paths                programs, anywhere
+//	    any = true           all programs in /local, /alloc and /usr
+//	  run_as                 absent: no user
+//	    dynamic_user = true  a request without a user gets a uid from systemd
+//	    pool                 a request without a user gets a uid of this pool
+//	    users                a request with one of these users gets it
+//	  limits
+//	    tasks_max            absent: 4096
+//	    memory_max           absent: 16GiB; each unit must have a limit up to it
+//	    memory_unlimited     true: each unit may have any limit, or none
 package policy

@@ -68,8 +68,7 @@ func TestCommentedRuleOfTheStarterPolicyLoadsWhenItIsUncommented(t *testing.T) {
 
 // subject is the subject of a denial, empty if err is none.
 func subject(err error) string {
-	var d *policy.Denial
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*policy.Denial](err); ok {
 		return d.Subject
 	}
 	return ""

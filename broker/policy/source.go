@@ -39,12 +39,12 @@ func (s *source) parse() error {
 	if err != nil {
 		return err
 	}
-	for _, d := range diags {
+	if len(diags) > 0 {
 		at := span{}
-		if d.Subject != nil {
-			at = spanOf(*d.Subject)
+		if subject := diags[0].Subject; subject != nil {
+			at = spanOf(*subject)
 		}
-		return s.errorAt(at, "%s: %s", strings.ToLower(d.Summary), strings.Join(strings.Fields(d.Detail), " "))
+		return s.errorAt(at, "%s: %s", strings.ToLower(diags[0].Summary), strings.Join(strings.Fields(diags[0].Detail), " "))
 	}
 	body, ok := file.Body.(*hclsyntax.Body)
 	if !ok {
