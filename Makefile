@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MPL-2.0
+#
+# Nothing needs preparing: each target gets what it needs, and says so.
+SHELL         := /bin/bash
+.SHELLFLAGS   := -euo pipefail -c
+MAKEFLAGS     += --no-print-directory
+.DEFAULT_GOAL := help
+
+GO       ?= $(CURDIR)/testbed/go
+VERSION  ?= 0.0.0-dev
+DISTRO   ?= bookworm
+FUZZTIME ?= 30s
+RUN      ?=
+
+# The same flags for all but -race: Nomad's many packages are compiled once.
+export GOFLAGS     := -trimpath -buildvcs=false
+export CGO_ENABLED := 0
+export GOTOOLCHAIN := local
+
+cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
+e2e     := $(cache)/e2e
+with_go  = PATH="$$($(GO) env GOROOT)/bin:$$PATH"
+
+# $(call tool,NAME,VERSION,PACKAGE): built from the Go module proxy into the cache.
+define tool
+$(1) := $(cache)/tools/$(1)-$(2)/$(1)
+$$($(1)):
+	@echo "building $(1) $(2) (about 2 minutes, cached afterwards) …"
+	@GOBIN=$$(@D) $(GO) install $(3)@$(2)
+endef
+$(eval $(call tool,golangci-lint,v2.15.0,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
+$(eval $(call tool,buf,v1.75.0,github.com/bufbuild/buf/cmd/buf))
+$(eval $(call tool,govulncheck,v1.9.0,golang.org/x/vuln/cmd/govulncheck))
+
+.PHONY: help build test unit lint proto proto-check e2e demo shell fuzz vuln clean cc
+help: ## show this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+build: ## build both programs into bin/ (VERSION=…)
+	@$(GO) build -ldflags "-X main.version=$(VERSION) -X nomad-systemd-driver/driver.Version=$(VERSION)" \
+		-o bin/ ./cmd/systemd-brokerd ./cmd/nomad-systemd-driver
+
+test: ## all tests: lint, unit, generated code, end to end on both distros
+	@testbed/suite
+
+unit: cc ## unit tests with the race detector (RUN=regexp)
+	@CGO_ENABLED=1 $(GO) test -race $(if $(RUN),-run '$(RUN)') $(TESTFLAGS) ./...
+
+lint: $(golangci-lint) ## golangci-lint
+	@$(with_go) $(golangci-lint) run
+
+proto: $(buf) ## generate the Go code of the broker API again
+	@cd proto && $(with_go) $(buf) generate
+
+proto-check: $(buf) ## lint the broker API; is the generated code current?
+	@cd proto && $(with_go) $(buf) lint
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	cd proto && $(with_go) $(buf) generate --output "$$fresh" && \
+	for f in broker/v1/*.pb.go; do cmp "$$f" "$$fresh/$$f" || { echo "$$f is not current: run 'make proto' and commit"; exit 1; }; done
+
+e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
+	@$(GO) test -c -tags e2e -o $(e2e)/e2e.test ./testbed/e2e
+	@testbed/run --distro $(DISTRO) --copy $(e2e) -- /payload/e2e.test -test.v -test.timeout 15m $(if $(RUN),-test.run '$(RUN)')
+
+demo: ## watch real jobs run in a VM (DISTRO=…)
+	@testbed/demo --distro $(DISTRO)
+
+shell: ## a root prompt in a VM with everything installed (DISTRO=…)
+	@testbed/shell --distro $(DISTRO)
+
+fuzz: ## run each fuzz test for a while (FUZZTIME=30s)
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | while IFS=: read -r file func; do \
+		$(GO) test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; done
+
+vuln: $(govulncheck) ## known vulnerabilities in what we link (needs vuln.go.dev)
+	@$(with_go) $(govulncheck) ./...
+
+clean: ## remove bin/ and all cached images, tools and test binaries
+	rm -rf bin $(cache)
+
+# The race detector needs a C compiler.
+cc:
+	@echo '#include <pthread.h>' | cc -E - >/dev/null 2>&1 || testbed/deps --only gcc libc6-dev
