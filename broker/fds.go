@@ -103,7 +103,7 @@ func (s *Server) ServeFDs(ctx context.Context, l net.Listener) error {
 		conn, err := limited.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil //nolint:nilerr // closed on purpose
+				return nil // closed on purpose
 			}
 			return fmt.Errorf("cannot accept on the descriptor socket: %w", err)
 		}

@@ -35,7 +35,7 @@ func open(t *testing.T, path string, flags int) int {
 }
 
 func TestCheckLogFD(t *testing.T) {
-	me := uint32(os.Getuid()) //nolint:gosec // a uid
+	me := uint32(os.Getuid())
 	file := filepath.Join(t.TempDir(), "file")
 	tests := []struct {
 		name string

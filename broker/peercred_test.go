@@ -46,7 +46,7 @@ func dial(t *testing.T, path string) net.Conn {
 func TestHandshakeReadsThePeerFromTheKernel(t *testing.T) {
 	got := make(chan policy.Peer, 1)
 	conn := dial(t, serveGRPC(t, func(p policy.Peer) error { got <- p; return nil }))
-	want := policy.Peer{UID: uint32(os.Getuid()), PID: int32(os.Getpid())} //nolint:gosec // ids fit
+	want := policy.Peer{UID: uint32(os.Getuid()), PID: int32(os.Getpid())}
 	if p := <-got; p != want {
 		t.Errorf("got %+v, want %+v", p, want)
 	}
@@ -69,18 +69,18 @@ func TestReadPeerRefusesWhatIsNotAUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // a test's listener
+	defer l.Close()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test's connection
+	defer conn.Close()
 	if p, err := readPeer(conn); err == nil {
 		t.Errorf("a TCP peer was taken for %+v", p)
 	}
 	a, b := net.Pipe()
-	defer a.Close() //nolint:errcheck // a test's pipe
-	defer b.Close() //nolint:errcheck // a test's pipe
+	defer a.Close()
+	defer b.Close()
 	if _, err := readPeer(a); err == nil {
 		t.Error("a pipe has a peer")
 	}

@@ -114,7 +114,7 @@ func linkIntoUsr(root, name string) error {
 // of the host. A unit with an ephemeral uid gets the two alone.
 func (s *Server) accounts(user policy.User, fixed bool) (passwd, group string, err error) {
 	name := "ephemeral"
-	pw := "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+	pw := "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n" //nolint:gosec // G101: an account that has no password
 	gr := "root:x:0:\nnogroup:x:65534:\n"
 	if fixed {
 		name = fmt.Sprintf("%d-%d", user.UID, user.GID)

@@ -177,7 +177,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	brokerv1.RegisterBrokerServiceServer(srv, s)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := s.follow(ctx); err != nil && ctx.Err() == nil {
+		if err := s.follow(ctx); ctx.Err() == nil {
 			cancel(fmt.Errorf("cannot follow systemd: %w", err))
 		}
 	})

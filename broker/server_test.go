@@ -32,7 +32,7 @@ import (
 // client's files in another's name, as root is never a client.
 func clientUID() uint32 {
 	if uid := os.Getuid(); uid != 0 {
-		return uint32(uid) //nolint:gosec // a uid
+		return uint32(uid)
 	}
 	return 991
 }
@@ -472,7 +472,7 @@ func (w *world) handOver(token string, fds ...int) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test's connection
+	defer conn.Close()
 	if _, _, err := conn.WriteMsgUnix([]byte(token), unix.UnixRights(fds...), nil); err != nil {
 		w.t.Fatal(err)
 	}
@@ -552,7 +552,7 @@ func TestPathOfAMethodIsExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test's connection
+	defer conn.Close()
 	for _, method := range []string{"broker.v1.BrokerService/Info", "//broker.v1.BrokerService/Info", "/broker.v1.brokerservice/Info", "/broker.v1.BrokerService/info"} {
 		if err := conn.Invoke(w.ctx(), method, &brokerv1.InfoRequest{}, new(brokerv1.InfoResponse)); err == nil {
 			t.Errorf("%s was answered", method)

@@ -29,8 +29,7 @@ func (s *Server) CheckStart(ctx context.Context, req *brokerv1.CheckStartRequest
 		return nil, err
 	}
 	d, err := s.decide(ctx, req.GetSpec())
-	var denial *policy.Denial
-	if errors.As(err, &denial) {
+	if denial, ok := errors.AsType[*policy.Denial](err); ok {
 		return &brokerv1.CheckStartResponse{Denial: denialMessage(denial, requestID(ctx))}, nil
 	}
 	if err != nil {
@@ -100,13 +99,11 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 	// The start goes on if the caller goes away: the caller's next try, with
 	// the same id, then finds the unit.
 	run := make(chan error, 1)
-	s.background.Add(1)
-	go func() {
-		defer s.background.Done()
+	s.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 		defer cancel()
 		run <- s.start(ctx, r, d, spec.GetLogging().GetFdToken())
-	}()
+	})
 	select {
 	case err := <-run:
 		return r, err

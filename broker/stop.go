@@ -83,13 +83,11 @@ func (s *Server) beginStop(ctx context.Context, r *record, sig unix.Signal, grac
 	}
 	job := &stopping{done: make(chan struct{})}
 	r.stopping = job
-	s.background.Add(1)
-	go func() {
-		defer s.background.Done()
+	s.background.Go(func() {
 		defer close(job.done)
 		job.err = s.stop(context.WithoutCancel(ctx), r, sig, grace)
 		s.audit.stopped(ctx, r, job.err)
-	}()
+	})
 	return job
 }
 

@@ -36,7 +36,7 @@ func (h *health) set(info *brokerv1.InfoResponse, err error) {
 	h.changed = make(chan struct{})
 }
 
-func (h *health) get() (info *brokerv1.InfoResponse, err error, known bool, changed <-chan struct{}) { //nolint:revive // the error is a value here
+func (h *health) get() (info *brokerv1.InfoResponse, err error, known bool, changed <-chan struct{}) { //nolint:revive,staticcheck // the error is a value here
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.info, h.err, h.known, h.changed

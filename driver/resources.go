@@ -27,13 +27,13 @@ func resources(r *drivers.Resources) (*brokerv1.Resources, error) {
 	memory := r.NomadResources.Memory.MemoryMB
 	res := &brokerv1.Resources{
 		CpuWeight:      cpuWeight(r.LinuxResources.CPUShares),
-		MemoryLowBytes: uint64(max(memory, 0)) * mib, //nolint:gosec // not negative
+		MemoryLowBytes: uint64(max(memory, 0)) * mib,
 	}
 	switch limit := r.NomadResources.Memory.MemoryMaxMB; {
 	case limit == noLimit:
 		res.MemoryUnlimited = true
 	default:
-		res.MemoryMaxBytes = uint64(max(memory, limit, 1)) * mib //nolint:gosec // not negative
+		res.MemoryMaxBytes = uint64(max(memory, limit, 1)) * mib
 	}
 	cpus, err := parseCPUs(r.LinuxResources.CpusetCpus)
 	if err != nil {
@@ -48,7 +48,7 @@ func resources(r *drivers.Resources) (*brokerv1.Resources, error) {
 // 10000.
 func cpuWeight(shares int64) uint64 {
 	shares = min(max(shares, 2), 262144)
-	return uint64(1 + (shares-2)*9999/262142) //nolint:gosec // 1 to 10000
+	return uint64(1 + (shares-2)*9999/262142)
 }
 
 // parseCPUs reads a list of CPUs as the kernel writes it, such as "0-2,5".

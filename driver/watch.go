@@ -108,7 +108,11 @@ func (d *Driver) sweep(b *broker, before []*task, seen map[string]bool) {
 	for _, t := range before {
 		switch {
 		case t.isDestroyed():
-			go d.remove(b, t)
+			go func() {
+				if err := d.remove(b, t); err != nil {
+					d.log.Warn("cannot clean up after a task", "error", err)
+				}
+			}()
 		case !seen[t.config.ID]:
 			t.lose()
 		}

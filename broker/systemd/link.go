@@ -125,7 +125,7 @@ func (l *link) call(ctx context.Context, calls ...wire.Call) ([]wire.Reply, erro
 	}
 	for i, r := range replies {
 		if r.Err != nil {
-			return nil, fmt.Errorf("%s: %w", calls[i].Member, errorOf(r.Err))
+			return nil, fmt.Errorf("%s: %w", calls[i].Member, errorOf(r.Err)) //nolint:gosec // G602: there is one reply to each call
 		}
 	}
 	return replies, nil

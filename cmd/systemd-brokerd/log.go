@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,7 +68,7 @@ func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
 
 // WithAttrs implements slog.Handler.
 func (h *journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &journalHandler{h.level, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+	return &journalHandler{h.level, append(slices.Clip(h.attrs), attrs...)}
 }
 
 // WithGroup implements slog.Handler; groups are not used.

@@ -101,7 +101,7 @@ func listen(network, path string, gid int) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
-	if err := errors.Join(os.Chown(path, 0, gid), os.Chmod(path, 0o660)); err != nil {
+	if err := errors.Join(os.Chown(path, 0, gid), os.Chmod(path, 0o660)); err != nil { //nolint:gosec // G302: the group may connect
 		_ = l.Close()
 		return nil, fmt.Errorf("cannot open the socket to its group: %w", err)
 	}

@@ -130,7 +130,7 @@ func (s *Server) Set(name string, values map[string]any) {
 func (s *Server) Exit(name string, code int32) { s.end(name, 1, code) }
 
 // Signal ends a unit's program with a signal it got from elsewhere.
-func (s *Server) Signal(name string, sig unix.Signal) { s.end(name, 2, int32(sig)) } //nolint:gosec // signal numbers are small
+func (s *Server) Signal(name string, sig unix.Signal) { s.end(name, 2, int32(sig)) }
 
 func (s *Server) end(name string, code, status int32) {
 	s.mu.Lock()

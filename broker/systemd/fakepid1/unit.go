@@ -4,6 +4,7 @@ package fakepid1
 
 import (
 	"crypto/rand"
+	"maps"
 	"os"
 	"time"
 
@@ -67,9 +68,7 @@ func newUnit(name string) *Unit {
 }
 
 func (u *Unit) set(values map[string]any) {
-	for k, v := range values {
-		u.values[k] = v
-	}
+	maps.Copy(u.values, values)
 }
 
 func (u *Unit) running() bool {
@@ -77,7 +76,7 @@ func (u *Unit) running() bool {
 	return ok && pid != 0
 }
 
-func now() uint64 { return uint64(time.Now().UnixMicro()) } //nolint:gosec // after 1970
+func now() uint64 { return uint64(time.Now().UnixMicro()) }
 
 // begin is what the start of a unit does to it.
 func (u *Unit) begin(pid uint32) {

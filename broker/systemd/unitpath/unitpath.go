@@ -58,7 +58,7 @@ func Unit(path dbus.ObjectPath) (string, bool) {
 		if high < 0 || low < 0 {
 			return "", false
 		}
-		b.WriteByte(byte(high<<4 | low))
+		b.WriteByte(byte(high<<4 | low)) //nolint:gosec // G115: two hexadecimal digits
 		i += 2
 	}
 	return b.String(), Of(b.String()) == path

@@ -110,7 +110,7 @@ func checkStrings(v reflect.Value) error {
 	case reflect.Interface:
 		return checkStrings(v.Elem())
 	case reflect.Struct:
-		if variant, ok := v.Interface().(dbus.Variant); ok {
+		if variant, ok := reflect.TypeAssert[dbus.Variant](v); ok {
 			return checkStrings(reflect.ValueOf(variant.Value()))
 		}
 		for i := range v.NumField() {
@@ -146,7 +146,7 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("peer sent a message of %d bytes, more than D-Bus allows", size)
 	}
 	var frame bytes.Buffer
-	if _, err := io.CopyN(&frame, r, int64(size)); err != nil { //nolint:gosec // bounded by maxMessage
+	if _, err := io.CopyN(&frame, r, int64(size)); err != nil {
 		return nil, err
 	}
 	return frame.Bytes(), nil

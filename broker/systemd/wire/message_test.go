@@ -63,7 +63,7 @@ func TestEncodeCarriesTheSerial(t *testing.T) {
 func TestReadFrameStaysInStepWithTheStream(t *testing.T) {
 	var stream bytes.Buffer
 	for i := range 3 {
-		frame, _, err := testCall(string(make([]rune, 0)), uint32(i)).encode(uint32(i + 1)) //nolint:gosec // small
+		frame, _, err := testCall(string(make([]rune, 0)), uint32(i)).encode(uint32(i + 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestReadFrameStaysInStepWithTheStream(t *testing.T) {
 		if (err == nil) != decodes {
 			t.Errorf("message %d: got %v", i, err)
 		}
-		if err == nil && m.Serial() != uint32(i+1) { //nolint:gosec // small
+		if err == nil && m.Serial() != uint32(i+1) {
 			t.Errorf("message %d has serial %d", i, m.Serial())
 		}
 	}

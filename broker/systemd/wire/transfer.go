@@ -31,7 +31,7 @@ func encodeAll(calls []Call, serials []uint32) (*outgoing, error) {
 	}
 	o := &outgoing{data: data}
 	for _, fd := range numbers {
-		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) //nolint:gosec // a negative number fails with EBADF
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			o.close()
 			return nil, fmt.Errorf("cannot duplicate file descriptor %d: %w", fd, err)
