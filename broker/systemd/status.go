@@ -33,8 +33,12 @@ type Status struct {
 	StartedAt      time.Time // zero if never
 	ExitedAt       time.Time // zero if the program has not ended
 
-	ControlGroup   string // empty if there is none
-	UID            uint32 // NoUID if none
+	ControlGroup string // empty if there is none
+	UID          uint32 // NoUID if none
+
+	// LogExtraFields are journal fields. PID 1 keeps them over a reload only
+	// if no value holds a space: there it ends the field, and reads what
+	// follows as a further one.
 	LogExtraFields map[string]string
 }
 
