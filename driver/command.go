@@ -55,7 +55,7 @@ func checkExecutable(localDir, rel string) error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("command %q: it is not a file in the task's local/ directory", rel)
 	case info.Mode().Perm()&0o111 == 0:
-		return fmt.Errorf("command %q: it is not executable (mode %04o); set perms = \"755\" in its template block, or deliver it as an archive that keeps its mode, or as an artifact with mode = \"file\"", rel, info.Mode().Perm())
+		return fmt.Errorf("command %q: it is not executable (mode %04o); deliver it in an archive (such as .tar.gz), which keeps the mode that a plain download loses, or set perms = \"755\" if a template block writes it", rel, info.Mode().Perm())
 	}
 	return nil
 }
