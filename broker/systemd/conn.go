@@ -92,7 +92,9 @@ func (c *Conn) Close() error {
 // keepConnected replaces each link that is lost, until Close.
 func (c *Conn) keepConnected(life context.Context, l *link) {
 	defer close(c.stopped)
-	for {
+	var pause time.Duration
+	for l != nil {
+		made := time.Now()
 		select {
 		case <-life.Done():
 			l.Close()
@@ -103,28 +105,38 @@ func (c *Conn) keepConnected(life context.Context, l *link) {
 			c.options.Logger.Warn("lost the connection to PID 1", "reason", l.Err())
 			c.setLink(nil, l.Err())
 		}
-		if l = c.reconnect(life); l == nil {
-			c.setLink(nil, ErrClosed)
-			return
+		pause = nextPause(pause, time.Since(made))
+		if l = c.reconnect(life, pause); l != nil {
+			c.setLink(l, nil)
+			c.events.resync()
 		}
-		c.setLink(l, nil)
-		c.events.resync()
 	}
+	c.setLink(nil, ErrClosed)
+}
+
+// nextPause is how long to wait before the first attempt to replace a link that
+// lived so long: not at all, unless links break as fast as they are made.
+func nextPause(previous, lived time.Duration) time.Duration {
+	if lived >= lastBackoff {
+		return 0
+	}
+	return min(max(2*previous, firstBackoff), lastBackoff)
 }
 
 // reconnect returns nil when life ends.
-func (c *Conn) reconnect(life context.Context) *link {
+func (c *Conn) reconnect(life context.Context, pause time.Duration) *link {
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
+		select {
+		case <-life.Done():
+			return nil
+		case <-time.After(pause):
+		}
 		l, err := c.connect(life)
 		if err == nil {
 			return l
 		}
 		c.options.Logger.Debug("cannot reconnect yet", "error", err)
-		select {
-		case <-life.Done():
-			return nil
-		case <-time.After(backoff):
-		}
+		pause = backoff
 	}
 }
 

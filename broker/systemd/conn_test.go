@@ -46,6 +46,23 @@ func TestReconnectAsksForAResync(t *testing.T) {
 	}
 }
 
+func TestLinksThatBreakAtOnceAreReplacedEverMoreSlowly(t *testing.T) {
+	tests := []struct {
+		name                  string
+		previous, lived, want time.Duration
+	}{
+		{"after a long life", time.Second, time.Hour, 0},
+		{"after the first short life", 0, time.Millisecond, firstBackoff},
+		{"after one more", firstBackoff, time.Millisecond, 2 * firstBackoff},
+		{"after very many", lastBackoff, time.Millisecond, lastBackoff},
+	}
+	for _, test := range tests {
+		if got := nextPause(test.previous, test.lived); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
 func TestCallsWaitForTheConnection(t *testing.T) {
 	pid1 := fakepid1.New(t)
 	pid1.Add(testUnit, nil)
@@ -140,7 +157,7 @@ func TestNothingIsLeftRunning(t *testing.T) {
 		pid1 := fakepid1.New(t)
 		c := dialFake(t, pid1, nil)
 		pid1.OnStart(func(fakepid1.Start) fakepid1.Outcome { return fakepid1.Outcome{Hold: true} })
-		for i := range 20 {
+		for i := range 5 {
 			ctx, cancel := context.WithCancel(testContext(t))
 			pid1.Fail("StartTransientUnit", fakepid1.NoReply)
 			done := make(chan error, 1)

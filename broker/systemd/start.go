@@ -25,8 +25,9 @@ type auxiliary struct {
 //
 // Errors: *StartError (the program could not be executed; the failed unit is
 // still there, see [Conn.ResetFailed]), ErrUnitExists, ErrNotStarted (safe to
-// start again), ErrOutcomeUnknown (look for the unit later), CallError (PID 1
-// refused; there is no unit). File descriptors among the properties may be
+// start again), ErrOutcomeUnknown (the unit may run: look for it later),
+// ErrNotFound (it was started and is gone), CallError (PID 1 refused; there is
+// no unit). File descriptors among the properties may be
 // closed as soon as Start returns, whatever it returns.
 func (c *Conn) Start(ctx context.Context, u *unit.Unit) (Status, error) {
 	return c.start(ctx, u.Name(), u.Properties())
@@ -54,8 +55,10 @@ func (c *Conn) start(ctx context.Context, name string, properties []unit.Propert
 	case result != JobDone:
 		// The status only explains; without it the failure is still one.
 		return Status{}, &StartError{Unit: name, JobResult: result, Status: status}
-	case err != nil:
+	case errors.Is(err, ErrNotFound):
 		return Status{}, err
+	case err != nil:
+		return Status{}, unknown(name, err)
 	}
 	return status, nil
 }
@@ -69,7 +72,11 @@ func (c *Conn) queueJob(ctx context.Context, method string, args ...any) (dbus.O
 	if replies[0].Err != nil {
 		return "", errorOf(replies[0].Err)
 	}
-	return bodyOf[dbus.ObjectPath](replies[0], method)
+	job, err := bodyOf[dbus.ObjectPath](replies[0], method)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return job, nil
 }
 
 // errJobLost tells that the end of a job may have passed unseen.

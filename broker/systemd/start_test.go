@@ -212,6 +212,16 @@ func TestStartsAreConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
+func TestAStartedUnitWithAnUnreadableStateIsNoFailedStart(t *testing.T) {
+	c := dialFake(t, fakepid1.New(t), nil)
+	_, err := c.start(testContext(t), testUnit, []unit.Property{
+		{Name: "LogExtraFields", Value: dbus.MakeVariant("not a list of bytes")},
+	})
+	if !errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("got %v, want ErrOutcomeUnknown", err)
+	}
+}
+
 func TestStartGivesUpWithItsContext(t *testing.T) {
 	pid1 := fakepid1.New(t)
 	c := dialFake(t, pid1, nil)
