@@ -19,6 +19,7 @@ export GOTOOLCHAIN := local
 
 cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
 e2e     := $(cache)/e2e
+testargs = -test.v -test.timeout 15m -test.run
 with_go  = PATH="$$($(GO) env GOROOT)/bin:$$PATH"
 
 # $(call tool,NAME,VERSION,PACKAGE): built from the Go module proxy into the cache.
@@ -59,8 +60,9 @@ proto-check: $(buf) ## lint the broker API; is the generated code current?
 	for f in broker/v1/*.pb.go; do cmp "$$f" "$$fresh/$$f" || { echo "$$f is not current: run 'make proto' and commit"; exit 1; }; done
 
 e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
-	@$(GO) test -c -tags e2e -o $(e2e)/e2e.test ./testbed/e2e
-	@testbed/run --distro $(DISTRO) --copy $(e2e) -- /payload/e2e.test -test.v -test.timeout 15m $(if $(RUN),-test.run '$(RUN)')
+	@rm -rf $(e2e); mkdir -p $(e2e); $(GO) test -c -tags e2e -o $(e2e)/ ./broker/systemd ./testbed/e2e
+	@testbed/run --distro $(DISTRO) --copy $(e2e) -- sh -c './systemd.test $(testargs) "$(or $(RUN),TestReal)"; \
+		systemd=$$?; ./e2e.test $(testargs) "$(RUN)" && exit $$systemd'
 
 demo: ## watch real jobs run in a VM (DISTRO=…)
 	@testbed/demo --distro $(DISTRO)
