@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const api = "http://127.0.0.1:4646/v1"
+
+// patience bounds each wait for something that must happen: the VM may be
+// emulated, and Nomad takes seconds for what takes milliseconds elsewhere.
+const patience = 90 * time.Second
+
+// task is the part of a job that the tests care about.
+type task struct {
+	Config      map[string]any
+	Type        string // of the job; batch if empty
+	User        string
+	Env         map[string]string
+	CPU, Cores  int
+	Memory, Max int // MiB
+	KillTimeout time.Duration
+	KillSignal  string
+	Artifact    bool // fetch examples/hello into local/
+	Templates   []template
+}
+
+type template struct{ Path, Text, Perms string }
+
+// allocation is what Nomad says of one run of a job.
+type allocation struct {
+	ID, ClientStatus string
+	TaskStates       map[string]struct {
+		State  string
+		Failed bool
+		Events []event
+	}
+}
+
+type event struct {
+	Type, DisplayMessage string
+	Details              map[string]string
+}
+
+// job is a job under test. Its one task is called "task".
+type job struct {
+	t     *testing.T
+	id    string
+	alloc string
+}
+
+// submit runs a job of one task. At the test's end the job is gone and nothing
+// of it is left in systemd, or the test fails.
+func submit(t *testing.T, tk task) *job {
+	t.Helper()
+	j := &job{t: t, id: jobName(t)}
+	call(t, http.MethodPost, "/jobs", map[string]any{"Job": tk.job(j.id)}, nil)
+	t.Cleanup(func() {
+		if t.Failed() {
+			j.explain()
+		}
+		j.purge()
+		nothingIsLeft(t)
+	})
+	return j
+}
+
+func jobName(t *testing.T) string {
+	return strings.ToLower(strings.NewReplacer("/", "-", "_", "-", "#", "-").Replace(strings.TrimPrefix(t.Name(), "Test")))
+}
+
+// job is the task as Nomad's API takes it.
+func (tk task) job(id string) map[string]any {
+	kind := tk.Type
+	if kind == "" {
+		kind = "batch"
+	}
+	resources := map[string]any{"MemoryMB": max(tk.Memory, 32)}
+	if tk.Cores > 0 {
+		resources["Cores"] = tk.Cores
+	} else {
+		resources["CPU"] = max(tk.CPU, 50)
+	}
+	if tk.Max != 0 {
+		resources["MemoryMaxMB"] = tk.Max
+	}
+	spec := map[string]any{
+		"Name": "task", "Driver": "systemd", "Config": tk.Config, "User": tk.User, "Env": tk.Env,
+		"Resources": resources, "KillSignal": tk.KillSignal,
+		"KillTimeout": int64(tk.KillTimeout), "RestartPolicy": map[string]any{"Attempts": 0, "Mode": "fail"},
+		"LogConfig": map[string]any{"MaxFiles": 2, "MaxFileSizeMB": 10},
+	}
+	if tk.KillTimeout == 0 {
+		spec["KillTimeout"] = int64(5 * time.Second)
+	}
+	if tk.Artifact {
+		spec["Artifacts"] = []map[string]any{{"GetterSource": "http://127.0.0.1:8000/hello.tar.gz", "RelativeDest": "local/"}}
+	}
+	var templates []map[string]any
+	for _, tpl := range tk.Templates {
+		templates = append(templates, map[string]any{"EmbeddedTmpl": tpl.Text, "DestPath": tpl.Path, "Perms": tpl.Perms})
+	}
+	spec["Templates"] = templates
+	return map[string]any{
+		"ID": id, "Name": id, "Type": kind, "Datacenters": []string{"*"},
+		"TaskGroups": []map[string]any{{
+			"Name": "group", "Count": 1, "Tasks": []any{spec},
+			"EphemeralDisk":    map[string]any{"SizeMB": 30},
+			"RestartPolicy":    map[string]any{"Attempts": 0, "Mode": "fail"},
+			"ReschedulePolicy": map[string]any{"Attempts": 0, "Unlimited": false},
+		}},
+	}
+}
+
+// call speaks to the agent's HTTP API; anything but success fails the test.
+func call(t *testing.T, method, path string, in, out any) {
+	t.Helper()
+	if err := request(method, path, in, out); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func request(method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, api+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
+	}
+	if raw, ok := out.(*[]byte); ok {
+		*raw = text
+		return nil
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(text, out)
+}
+
+// watch asks for path again at each change (a blocking query) until good is
+// content with the answer, for as long as patience.
+func watch[T any](t *testing.T, path string, good func(T) bool) T {
+	t.Helper()
+	deadline, index := time.Now().Add(patience), "0"
+	var last T
+	var problem error
+	for time.Now().Before(deadline) {
+		v, next, err := blocking[T](path, index)
+		if problem = err; err != nil {
+			time.Sleep(200 * time.Millisecond) // the agent is not listening: there is no event to wait for
+			continue
+		}
+		if last, index = v, next; good(v) {
+			return v
+		}
+	}
+	t.Fatalf("waited %s for %s; the last answer was %+v, %v", patience, path, last, problem)
+	return last
+}
+
+func blocking[T any](path, index string) (v T, next string, err error) {
+	sep := "?"
+	if strings.Contains(path, "?") {
+		sep = "&"
+	}
+	resp, err := http.Get(api + path + sep + url.Values{"index": {index}, "wait": {"5s"}}.Encode())
+	if err != nil {
+		return v, "", err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body)
+		return v, "", fmt.Errorf("%s: %s", resp.Status, text)
+	}
+	next = resp.Header.Get("X-Nomad-Index")
+	if n, err := strconv.ParseUint(next, 10, 64); err != nil || n == 0 {
+		next = "0"
+	}
+	return v, next, json.NewDecoder(resp.Body).Decode(&v)
+}
+
+// await returns the job's allocation once it has the client status.
+func (j *job) await(status string) allocation {
+	j.t.Helper()
+	if j.alloc == "" {
+		all := watch(j.t, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 })
+		j.alloc = all[0].ID
+	}
+	a := watch(j.t, "/allocation/"+j.alloc, func(a allocation) bool { return a.ClientStatus == status || a.ended() })
+	if a.ClientStatus != status {
+		j.t.Fatalf("the allocation is %s, want %s:\n%s", a.ClientStatus, status, j.messages(a))
+	}
+	return a
+}
+
+// ended tells that nothing more will come: no test restarts its task.
+func (a allocation) ended() bool { return a.ClientStatus == "complete" || a.ClientStatus == "failed" }
+
+// terminated is the event that tells how the task ended.
+func (j *job) terminated(status string) event {
+	j.t.Helper()
+	a := j.await(status)
+	for _, e := range a.TaskStates["task"].Events {
+		if e.Type == "Terminated" {
+			return e
+		}
+	}
+	j.t.Fatalf("no event tells how the task ended: %+v", a.TaskStates["task"].Events)
+	return event{}
+}
+
+// messages are all events of the task, one a line.
+func (j *job) messages(a allocation) string {
+	var b strings.Builder
+	for _, e := range a.TaskStates["task"].Events {
+		fmt.Fprintf(&b, "%s: %s\n", e.Type, e.DisplayMessage)
+	}
+	return b.String()
+}
+
+// logs is what Nomad has of the task's output ("stdout", "stderr").
+func (j *job) logs(stream string) string {
+	j.t.Helper()
+	var text []byte
+	call(j.t, http.MethodGet, "/client/fs/logs/"+j.alloc+"?task=task&plain=true&type="+stream, nil, &text)
+	return string(text)
+}
+
+// awaitLog returns the task's output once it holds text.
+func (j *job) awaitLog(text string) string {
+	j.t.Helper()
+	deadline := time.Now().Add(patience)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	// follow=true keeps the answer open and adds to it: no asking again.
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/client/fs/logs/"+j.alloc+"?task=task&plain=true&type=stdout&follow=true", nil)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	var got strings.Builder
+	buf := make([]byte, 4096)
+	for {
+		n, err := resp.Body.Read(buf)
+		got.Write(buf[:n])
+		if strings.Contains(got.String(), text) {
+			return got.String()
+		}
+		if err != nil {
+			j.t.Fatalf("waiting for %q in the log: %v; so far:\n%s", text, err, got.String())
+		}
+	}
+}
+
+// stop stops the job and waits until its task has ended.
+func (j *job) stop() allocation {
+	j.t.Helper()
+	call(j.t, http.MethodDelete, "/job/"+j.id, nil, nil)
+	return j.await("complete")
+}
+
+// purge removes the job and everything Nomad keeps of it.
+func (j *job) purge() {
+	j.t.Helper()
+	call(j.t, http.MethodDelete, "/job/"+j.id+"?purge=true", nil, nil)
+	if j.alloc == "" {
+		return
+	}
+	deadline := time.Now().Add(patience)
+	for time.Now().Before(deadline) {
+		a, _, err := blocking[allocation]("/allocation/"+j.alloc, "0")
+		if err != nil || (a.ClientStatus != "running" && a.ClientStatus != "pending") {
+			return
+		}
+		time.Sleep(100 * time.Millisecond) // a purged job's allocation has no index to wait on
+	}
+	j.t.Errorf("the allocation of the purged job %s still runs", j.id)
+}
+
+// explain prints what helps to understand a failed test.
+func (j *job) explain() {
+	if j.alloc != "" {
+		a, _, err := blocking[allocation]("/allocation/"+j.alloc, "0")
+		j.t.Logf("allocation %s is %s (%v)\n%s", j.alloc, a.ClientStatus, err, j.messages(a))
+	}
+	out, _ := exec.Command("journalctl", "--no-pager", "-o", "short-monotonic", "-n", "40", "-u", "systemd-brokerd", "-u", "nomad-*").CombinedOutput()
+	j.t.Logf("journal:\n%s", out)
+}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MPL-2.0
+# What the end-to-end tests are allowed beyond the starter policy.
+version = 1
+
+rule "e2e-host-programs" {
+  client      = "nomad"
+  log_drivers = ["fds", "journal"]
+
+  exec {
+    under = ["/usr/libexec/e2e"]
+  }
+
+  run_as {
+    dynamic_user = true
+  }
+
+  limits {
+    memory_max = "1GiB"
+    tasks_max  = 256
+  }
+}
+
+rule "e2e-of-alice" {
+  client      = "nomad"
+  log_drivers = ["fds", "journal"]
+
+  exec {
+    under = ["/usr/libexec/e2e"]
+  }
+
+  run_as {
+    users = ["alice"]
+  }
+
+  limits {
+    memory_unlimited = true
+    tasks_max        = 256
+  }
+}

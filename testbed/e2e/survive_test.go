@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestTaskSurvives: whatever dies, the task keeps its process and its log, and
+// its end is told truly.
+func TestTaskSurvives(t *testing.T) {
+	tests := []struct {
+		name   string
+		strike func(t *testing.T)
+	}{
+		{"a kill of the driver", func(t *testing.T) {
+			run(t, "pkill", "-KILL", "-x", "-f", "/usr/libexec/nomad/plugins/nomad-systemd-driver")
+		}},
+		{"a restart of the agent", func(t *testing.T) { run(t, "systemctl", "restart", "nomad.service") }},
+		{"a kill of the agent", func(t *testing.T) { run(t, "systemctl", "kill", "--kill-who=main", "-s", "KILL", "nomad.service") }},
+		{"a restart of the broker", func(t *testing.T) { run(t, "systemctl", "restart", "systemd-brokerd.service") }},
+		{"a kill of the broker", func(t *testing.T) { run(t, "systemctl", "kill", "-s", "KILL", "systemd-brokerd.service") }},
+		{"a reload of PID 1", func(t *testing.T) { run(t, "systemctl", "daemon-reload") }},
+		{"a reexecution of PID 1", func(t *testing.T) { run(t, "systemctl", "daemon-reexec") }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			j := submit(t, task{Type: "service", Config: command("tick")})
+			j.await("running")
+			j.awaitLog("tick 2")
+			before := j.pid()
+			tt.strike(t)
+			driverHealth(t, healthy)
+			j.await("running")
+			if after := j.pid(); after != before {
+				t.Errorf("process %d became %d", before, after)
+			}
+			// The log goes on without a gap.
+			last := 0
+			for _, line := range strings.Fields(strings.ReplaceAll(j.awaitLog(fmt.Sprintf("tick %d", 6)), "tick ", "")) {
+				var n int
+				if _, err := fmt.Sscan(line, &n); err != nil || n != last+1 {
+					t.Fatalf("after line %d comes %q", last, line)
+				}
+				last = n
+			}
+			j.stop()
+			if e := j.terminated("complete"); e.Details["exit_code"] != "0" || e.Details["signal"] != "0" {
+				t.Errorf("it ended with %v", e.Details)
+			}
+			if out := j.logs("stdout"); !strings.Contains(out, "stopping on terminated") {
+				t.Errorf("its last words are missing:\n%s", out)
+			}
+		})
+	}
+}
+
+func TestExitWhileTheBrokerIsAwayIsTold(t *testing.T) {
+	j := submit(t, task{Type: "service", Config: command("signals")})
+	j.await("running")
+	j.awaitLog("listening")
+	pid := j.pid()
+	run(t, "systemctl", "stop", "systemd-brokerd.socket", "systemd-brokerd-fds.socket", "systemd-brokerd.service")
+	started := false
+	start := func() {
+		if !started {
+			started = true
+			run(t, "systemctl", "start", "systemd-brokerd.socket", "systemd-brokerd-fds.socket", "systemd-brokerd.service")
+		}
+	}
+	t.Cleanup(start)
+	d := driverHealth(t, func(d driverInfo) bool { return !d.Detected })
+	if !strings.Contains(d.HealthDescription, "systemd-brokerd") {
+		t.Errorf("the driver does not say why it is away: %+v", d)
+	}
+	run(t, "kill", "-USR1", fmt.Sprint(pid))
+	run(t, "kill", "-KILL", fmt.Sprint(pid))
+	start()
+	driverHealth(t, healthy)
+	if e := j.terminated("failed"); e.Details["signal"] != "9" {
+		t.Errorf("it ended with %v", e.Details)
+	}
+}
+
+func TestFingerprintNamesVersions(t *testing.T) {
+	var nodes []struct{ ID string }
+	call(t, "GET", "/nodes", nil, &nodes)
+	n := watch(t, "/node/"+nodes[0].ID, func(n node) bool { return healthy(n.Drivers["systemd"]) })
+	systemd := strings.Fields(run(t, "systemctl", "--version"))[1]
+	for name, want := range map[string]string{
+		"driver.systemd":                 "true",
+		"driver.systemd.client":          "nomad",
+		"driver.systemd.systemd.version": systemd,
+		"driver.systemd.broker.version":  "",
+		"driver.systemd.version":         "",
+	} {
+		if got, ok := n.Attributes[name]; !ok || !strings.HasPrefix(got, want) {
+			t.Errorf("attribute %s is %q, want %q…", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// unit is the name of the job's unit.
+func (j *job) unit() string {
+	j.t.Helper()
+	names := units(j.t)
+	for _, name := range names {
+		if strings.HasPrefix(name, "nomad-task-"+j.alloc[:8]) {
+			return name
+		}
+	}
+	j.t.Fatalf("no unit of allocation %s among %v", j.alloc, names)
+	return ""
+}
+
+// units are all units of tasks that PID 1 has, in whatever state.
+func units(t *testing.T) []string {
+	t.Helper()
+	out := run(t, "systemctl", "list-units", "--all", "--plain", "--no-legend", "nomad-*.service")
+	var names []string
+	for line := range strings.Lines(out) {
+		names = append(names, strings.Fields(line)[0])
+	}
+	return names
+}
+
+// show reads properties of a unit.
+func show(t *testing.T, unit string, names ...string) map[string]string {
+	t.Helper()
+	out := run(t, "systemctl", "show", unit, "--property="+strings.Join(names, ","))
+	props := make(map[string]string)
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		props[name] = value
+	}
+	return props
+}
+
+// pid is the main process of the job's unit.
+func (j *job) pid() int {
+	j.t.Helper()
+	pid, err := strconv.Atoi(show(j.t, j.unit(), "MainPID")["MainPID"])
+	if err != nil || pid == 0 {
+		j.t.Fatalf("the unit has no main process: %v", err)
+	}
+	return pid
+}
+
+// nothingIsLeft fails the test unless all units of tasks are gone, and with
+// them their files, control groups and secrets.
+func nothingIsLeft(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for len(units(t)) > 0 && time.Now().Before(deadline) {
+		time.Sleep(100 * time.Millisecond) // Nomad removes a task a moment after it calls it ended
+	}
+	if left := units(t); len(left) > 0 {
+		t.Errorf("units are left in systemd: %v\n%s", left, run(t, "systemctl", "status", "--no-pager", left[0]))
+	}
+	for _, pattern := range []string{
+		"/run/systemd/transient/nomad-*",
+		"/run/systemd-brokerd/environment/*",
+		"/sys/fs/cgroup/brokerd.slice/brokerd-nomad.slice/nomad-*",
+	} {
+		if left, _ := filepath.Glob(pattern); len(left) > 0 {
+			t.Errorf("files are left: %v", left)
+		}
+	}
+}
+
+// procStatus reads fields of /proc/PID/status.
+func procStatus(t *testing.T, pid int) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := make(map[string]string)
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		fields[name] = strings.Join(strings.Fields(value), " ")
+	}
+	return fields
+}
+
+// mainPID is the main process of a service of the host.
+func mainPID(t *testing.T, service string) int {
+	t.Helper()
+	pid, err := strconv.Atoi(show(t, service, "MainPID")["MainPID"])
+	if err != nil || pid == 0 {
+		t.Fatalf("%s does not run", service)
+	}
+	return pid
+}
+
+// asUser runs a shell command as a user of the host.
+func asUser(user, command string) (string, error) {
+	out, err := exec.Command("setpriv", "--reuid="+user, "--regid="+user, "--clear-groups", "sh", "-c", command).CombinedOutput()
+	return string(out), err
+}
+
+// driverHealth waits until the node shows the driver as good wants it. The agent
+// itself may still be on its way up.
+func driverHealth(t *testing.T, good func(driverInfo) bool) driverInfo {
+	t.Helper()
+	type stub struct{ ID string }
+	nodes := watch(t, "/nodes", func(n []stub) bool { return len(n) == 1 })
+	n := watch(t, "/node/"+nodes[0].ID, func(n node) bool { return n.Status == "ready" && good(n.Drivers["systemd"]) })
+	return n.Drivers["systemd"]
+}
+
+type node struct {
+	Status     string
+	Drivers    map[string]driverInfo
+	Attributes map[string]string
+}
+
+type driverInfo struct {
+	Detected, Healthy bool
+	HealthDescription string
+}
+
+func healthy(d driverInfo) bool { return d.Detected && d.Healthy }
