@@ -49,17 +49,13 @@ init_testbed() {
 # hold_scratch: a directory for this process, which a process of its own removes
 # when this one closes the leash on descriptor 9, or is killed.
 hold_scratch() {
-	scratch=$(new_scratch build) || exit
+	scratch=$(mktemp -d "$cache/run/XXXXXX") || die "cannot create a directory in $cache/run$(disk_hint)"
 	mkfifo "$scratch/leash" || die "cannot write to $scratch$(disk_hint)"
 	exec 9<>"$scratch/leash"
 	setsid "$testbed/lib/keeper" "$scratch" <"$scratch/leash" >/dev/null 2>&1 9>&- &
 	scratch_keeper=$!
 	until [ -e "$scratch/lock" ]; do read -r -t 0.01 <&9 || true; done
 }
-
-# new_scratch KIND: a directory for a keeper, which holds its lock; sweep removes
-# it once nobody does.
-new_scratch() { mktemp -d "$cache/run/$1.XXXXXX" || die "cannot create a directory in $cache/run: is the disk full?"; }
 
 # sweep removes what runs left that were killed together with their keeper.
 sweep() {
@@ -78,6 +74,7 @@ remove_tree() {
 
 clean_up() {
 	trap '' INT TERM HUP
+	exec 7>&-
 	if [ -n "$child" ]; then
 		kill -TERM "$child" 2>/dev/null && wait "$child" 2>/dev/null
 	fi
@@ -89,12 +86,13 @@ clean_up() {
 }
 
 # run_child COMMAND…: in the foreground for the caller, but interruptible: bash
-# delays traps while a foreground command runs. Descriptors 8 and 9
-# are the leashes of the keepers: a child that held one would outlive its welcome.
+# delays traps while a foreground command runs. Descriptors 7 to 9 are leashes: a
+# child that held one would outlive its welcome. They are closed here and not on
+# the call, because bash keeps a copy of what it redirects for a function.
 run_child() {
 	local status=0
 	exec 6<&0
-	"$@" <&6 6<&- 8>&- 9>&- &
+	"$@" <&6 3>&- 6<&- 7>&- 8>&- 9>&- &
 	child=$!
 	exec 6<&-
 	wait "$child" || status=$?
@@ -118,9 +116,9 @@ long() {
 # ticking WHAT COMMAND…: as it is, with a line on descriptor 3 every 15 s.
 ticking() {
 	local status=0
-	exec 7> >(tick "$1" 2>&3 8>&- 9>&-)
+	exec 7> >(exec 2>&3 8>&- 9>&- && tick "$1")
 	shift
-	run_child setpriv --pdeathsig TERM "$@" </dev/null 3>&- 7>&- || status=$?
+	run_child setpriv --pdeathsig TERM "$@" </dev/null || status=$?
 	exec 7>&-
 	return "$status"
 }

@@ -103,10 +103,10 @@ build_ready() {
 	say "installing this build into the $distro image (about 10 s, cached afterwards) …"
 	pack "$scratch/product" "$scratch/product.tar"
 	restore_vm "$booted_image" "$scratch/product.tar" booted
+	monitor "delvm booted"
 	unpack /run/testbed
 	in_vm /run/testbed/guest/install /run/testbed </dev/null >&2 ||
 		die "cannot install this build into the $distro image: the output of testbed/guest/install is above"
-	monitor "delvm booted"
 	save_image ready "$ready_image"
 	rm "$scratch/product.tar"
 	say "installed this build in $(seconds_since "$from") s"

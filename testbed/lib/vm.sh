@@ -67,7 +67,8 @@ start_vm() {
 }
 
 new_vm_dir() {
-	vm=$(new_scratch vm)
+	# In our own directory: whoever kills us gets both removed.
+	vm=$(mktemp -d "$scratch/vm.XXXXXX") || die "cannot create a directory in $scratch$(disk_hint)"
 	mkfifo "$vm/leash"
 	exec 8<>"$vm/leash"
 	# Socket names are limited to 108 bytes, so they are relative everywhere.
