@@ -60,8 +60,9 @@ func (a *audit) removed(ctx context.Context, r *record, err error) {
 }
 
 func (a *audit) ended(name string, st *systemd.Status) {
+	e := exitOf(st)
 	a.log.Info("unit ended", slog.String("BROKER_UNIT", name), slog.String("BROKER_RESULT", st.Result),
-		slog.Int("BROKER_EXIT_CODE", int(st.ExecMainCode)), slog.Int("BROKER_EXIT_STATUS", int(st.ExecMainStatus)))
+		slog.Int("BROKER_EXIT_CODE", int(e.GetCode())), slog.Int("BROKER_EXIT_SIGNAL", int(e.GetSignal())))
 }
 
 func (a *audit) event(ctx context.Context, r *record, good, bad string, err error, more ...slog.Attr) {

@@ -32,7 +32,7 @@ type Host struct {
 	Fields map[string]string
 }
 
-// noNewExpand keeps systemd from expanding $VARIABLES in the arguments: what
+// noEnvExpand keeps systemd from expanding $VARIABLES in the arguments: what
 // the client sent is what the program gets.
 const noEnvExpand = "no-env-expand"
 
