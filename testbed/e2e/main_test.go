@@ -48,7 +48,7 @@ func setUp() error {
 	if err := copyFile("/srv/artifacts/hello", hello+"-not-executable", 0o644); err != nil {
 		return err
 	}
-	if err := os.WriteFile(policy, policyText, 0o644); err != nil { //nolint:gosec // a policy is no secret
+	if err := os.WriteFile(policy, policyText, 0o644); err != nil {
 		return err
 	}
 	// A restart returns when the policy is read; a reload may return before.
@@ -77,7 +77,7 @@ func copyFile(from, to string, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close() //nolint:errcheck // only read
+	defer src.Close()
 	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err

@@ -153,7 +153,7 @@ func request(method, path string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func blocking[T any](path, index string) (v T, next string, err error) {
 	if err != nil {
 		return v, "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(resp.Body)
 		return v, "", fmt.Errorf("%s: %s", resp.Status, text)
@@ -275,7 +275,7 @@ func (j *job) awaitLog(text string) string {
 	if err != nil {
 		j.t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	var got strings.Builder
 	buf := make([]byte, 4096)
 	for {
@@ -291,10 +291,10 @@ func (j *job) awaitLog(text string) string {
 }
 
 // stop stops the job and waits until its task has ended.
-func (j *job) stop() allocation {
+func (j *job) stop() {
 	j.t.Helper()
 	call(j.t, http.MethodDelete, "/job/"+j.id, nil, nil)
-	return j.await("complete")
+	j.await("complete")
 }
 
 // purge removes the job and everything Nomad keeps of it.

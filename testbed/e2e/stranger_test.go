@@ -98,7 +98,7 @@ func askAs(uid, gid int, path string, kind int) (string, error) {
 func become(uid, gid int) error {
 	groups := [1]uint32{uint32(gid)}
 	for _, call := range [][4]uintptr{
-		{syscall.SYS_SETGROUPS, 1, uintptr(unsafe.Pointer(&groups))}, //nolint:gosec // what setgroups(2) takes
+		{syscall.SYS_SETGROUPS, 1, uintptr(unsafe.Pointer(&groups))},
 		{syscall.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid)},
 		{syscall.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)},
 	} {

@@ -63,7 +63,7 @@ func TestStrangerIsClosedOnBeforeAnyHTTP2Byte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test's connection
+	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, _ = conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"))
 	buf := make([]byte, 64)
