@@ -41,7 +41,7 @@ func TestTaskSurvives(t *testing.T) {
 			}
 			// The log goes on without a gap.
 			last := 0
-			for _, line := range strings.FieldsSeq(strings.ReplaceAll(j.awaitLog(fmt.Sprintf("tick %d", 6)), "tick ", "")) {
+			for line := range strings.FieldsSeq(strings.ReplaceAll(j.awaitLog(fmt.Sprintf("tick %d", 6)), "tick ", "")) {
 				var n int
 				if _, err := fmt.Sscan(line, &n); err != nil || n != last+1 {
 					t.Fatalf("after line %d comes %q", last, line)
