@@ -116,6 +116,8 @@ func identity(d *policy.Decision) []Property {
 	}
 	c := d.Client()
 	return []Property{
+		// It implies RemoveIPC=, which for a user of the host would remove what
+		// other programs of that user share.
 		boolean("DynamicUser", true),
 		str("User", DynamicUserName(c.UnitPrefix, d.Request().ID)),
 	}

@@ -49,7 +49,6 @@ var sandbox = []Property{
 	boolean("RestrictRealtime", true),
 	boolean("LockPersonality", true),
 	str("KeyringMode", "private"),
-	boolean("RemoveIPC", true),
 	{"UMask", dbus.MakeVariant(uint32(0o022))},
 	{"RestrictNamespaces", dbus.MakeVariant(uint64(0))},
 	{"SystemCallArchitectures", dbus.MakeVariant([]string{"native"})},
