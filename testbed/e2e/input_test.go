@@ -28,7 +28,7 @@ func TestBadInput(t *testing.T) {
 		}, []string{`"script"`, "not executable", "0644", "perms"}},
 		{"not executable on the host", task{Config: map[string]any{"command": hello + "-not-executable"}}, []string{hello + "-not-executable", "not executable", "0644"}},
 		{"unknown user", task{Config: command(), User: "nobodyhome"}, []string{`user "nobodyhome"`, "run_as.users", "journalctl BROKER_REQUEST_ID="}},
-		{"forbidden user", task{Config: command(), User: "root"}, []string{`user "root"`, "run_as.users", "journalctl BROKER_REQUEST_ID="}},
+		{"forbidden user", task{Config: command(), User: "root"}, []string{`user "root"`, "and none can", "leave user unset", "journalctl BROKER_REQUEST_ID="}},
 		{"user that exists and is not allowed", task{Config: command(), User: "bob"}, []string{`user "bob"`, "run_as.users"}},
 		{"relative path out of the task directory", task{Config: map[string]any{"command": "../../../usr/bin/id"}}, []string{`"../../../usr/bin/id"`, "out of the task's local/"}},
 		{"relative path that turns out of it", task{Config: map[string]any{"command": "bin/../../../../etc/passwd"}}, []string{"out of the task's local/"}},
