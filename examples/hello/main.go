@@ -199,7 +199,15 @@ func raise(args []string) error {
 	if err := syscall.Kill(os.Getpid(), syscall.Signal(n)); err != nil {
 		return err
 	}
-	select {}
+	return forever()
+}
+
+// forever waits without end. A bare select would not do: the Go runtime ends a
+// program all of whose goroutines wait for each other.
+func forever() error {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 func eat(args []string) error {
@@ -222,7 +230,7 @@ func eat(args []string) error {
 func ignoreTerm() error {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
 	fmt.Println("ignoring SIGTERM")
-	select {}
+	return forever()
 }
 
 func printSignals() error {

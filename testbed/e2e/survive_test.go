@@ -92,7 +92,7 @@ func TestFingerprintNamesVersions(t *testing.T) {
 	n := watch(t, "/node/"+nodes[0].ID, func(n node) bool { return healthy(n.Drivers["systemd"]) })
 	systemd := strings.Fields(run(t, "systemctl", "--version"))[1]
 	for name, want := range map[string]string{
-		"driver.systemd":                 "true",
+		"driver.systemd":                 "1",
 		"driver.systemd.client":          "nomad",
 		"driver.systemd.systemd.version": systemd,
 		"driver.systemd.broker.version":  "",
