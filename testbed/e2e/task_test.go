@@ -158,6 +158,7 @@ func TestNothingSurvivesATask(t *testing.T) {
 			if tt.command == "orphan-wait" {
 				j.await("running")
 				j.awaitLog("waiting")
+				run(t, "pgrep", "-f", "hello ignore-term") // it is there to be left behind
 				j.stop()
 			} else {
 				j.await("complete")
