@@ -17,6 +17,15 @@ import (
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
+// healthyAttribute is there while the driver is healthy. Nomad holds a job back
+// that no node can take, and looks at it again when the attributes of a node
+// change: a change of health alone wakes nothing (blocked_evals.go and
+// structs/node_class.go in Nomad's source).
+const healthyAttribute = "driver.systemd.healthy"
+
+// unset removes an attribute from the node.
+var unset = structs.NewStringAttribute("")
+
 // health is the latest news of the broker, for any number of listeners.
 type health struct {
 	mu      sync.Mutex
@@ -83,7 +92,7 @@ func (d *Driver) fingerprint(info *brokerv1.InfoResponse, err error) *drivers.Fi
 		Health:            drivers.HealthStateHealthy,
 		HealthDescription: drivers.DriverHealthy,
 		Attributes: map[string]*structs.Attribute{
-			"driver.systemd":                 structs.NewBoolAttribute(true),
+			healthyAttribute:                 structs.NewBoolAttribute(true),
 			"driver.systemd.version":         structs.NewStringAttribute(Version),
 			"driver.systemd.broker.version":  structs.NewStringAttribute(info.GetVersion()),
 			"driver.systemd.systemd.version": structs.NewStringAttribute(info.GetSystemdVersion()),
@@ -95,6 +104,7 @@ func (d *Driver) fingerprint(info *brokerv1.InfoResponse, err error) *drivers.Fi
 	}
 	if reason := info.GetUnhealthyReason(); reason != "" {
 		f.Health, f.HealthDescription = drivers.HealthStateUnhealthy, reason
+		f.Attributes[healthyAttribute] = unset
 	}
 	return f
 }
@@ -106,11 +116,13 @@ func (d *Driver) absent(err error) *drivers.Fingerprint {
 	if _, serr := os.Stat(socket); errors.Is(serr, fs.ErrNotExist) {
 		return &drivers.Fingerprint{
 			Health:            drivers.HealthStateUndetected,
+			Attributes:        map[string]*structs.Attribute{healthyAttribute: unset},
 			HealthDescription: fmt.Sprintf("%s does not exist: install systemd-brokerd and start systemd-brokerd.socket", socket),
 		}
 	}
 	return &drivers.Fingerprint{
 		Health:            drivers.HealthStateUnhealthy,
+		Attributes:        map[string]*structs.Attribute{healthyAttribute: unset},
 		HealthDescription: fmt.Sprintf("systemd-brokerd does not answer at %s: %s; see systemctl status systemd-brokerd", socket, status.Convert(err).Message()),
 	}
 }
