@@ -20,6 +20,7 @@ const (
 	fieldID     = "BROKER_UNIT_ID"
 	fieldSHA256 = "BROKER_REQUEST_SHA256"
 	fieldRule   = "BROKER_RULE"
+	fieldUID    = "BROKER_CLIENT_UID"
 )
 
 // record is what the broker knows of one unit.

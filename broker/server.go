@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,12 +60,11 @@ type Server struct {
 	audit   *audit
 	systemd Systemd
 	policy  atomic.Pointer[policy.Policy]
-	// prefixes are those of the unit names of the policy's clients.
-	prefixes atomic.Pointer[[]string]
-	units    *registry
-	fds      *fdStore
-	dirs     dirs
-	kernel   string
+	clients atomic.Pointer[clients]
+	units   *registry
+	fds     *fdStore
+	dirs    dirs
+	kernel  string
 
 	// readPeer is a seam for tests, which cannot be another user.
 	readPeer func(net.Conn) (policy.Peer, error)
@@ -85,7 +83,6 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		units: newRegistry(), fds: newFDStore(), closing: make(chan struct{}),
 		readPeer: readPeer,
 	}
-	s.setPolicy(c.Policy)
 	if err := openat2Works(); err != nil {
 		return nil, err
 	}
@@ -101,42 +98,30 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if s.systemd, err = c.Connect(ctx, s.mine); err != nil {
 		return nil, err
 	}
-	if _, err := s.adopt(ctx); err != nil {
-		return nil, fmt.Errorf("cannot read the units back from systemd: %w", err)
+	if err := s.SetPolicy(ctx, c.Policy); err != nil {
+		return nil, err
 	}
 	return s, s.clearEnvironments()
 }
 
-// SetPolicy puts p in force for every decision from now on. Units of clients
-// that are new in p are read back from PID 1.
+// SetPolicy puts p in force for every decision from now on, and reads back from
+// PID 1 the units of clients that the broker did not know.
 func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
-	s.setPolicy(p)
+	known, err := s.knownClients(ctx, p)
+	if err != nil {
+		return fmt.Errorf("cannot read the units back from systemd: %w", err)
+	}
+	s.clients.Store(known)
+	s.policy.Store(p)
 	adopted, err := s.adopt(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot read the units back from systemd: %w", err)
+	}
 	// A change between reading a unit and knowing it went past unnoticed.
 	for _, name := range adopted {
 		s.refresh(ctx, name)
 	}
-	return err
-}
-
-func (s *Server) setPolicy(p *policy.Policy) {
-	var prefixes []string
-	for _, c := range p.Clients() {
-		prefixes = append(prefixes, c.UnitPrefix+"-")
-	}
-	s.prefixes.Store(&prefixes)
-	s.policy.Store(p)
-}
-
-// mine reports whether unit has the name of a client's unit. It is called for
-// every signal of PID 1.
-func (s *Server) mine(unit string) bool {
-	for _, prefix := range *s.prefixes.Load() {
-		if strings.HasPrefix(unit, prefix) {
-			return true
-		}
-	}
-	return false
+	return nil
 }
 
 // Close ends the connection to PID 1. The units go on.
@@ -196,35 +181,4 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return cause
 	}
 	return nil
-}
-
-// admit lets clients of the policy in and nobody else.
-func (s *Server) admit(p policy.Peer) error {
-	if _, ok := s.policy.Load().Client(p.UID); !ok {
-		err := notAClient(p)
-		s.audit.refusedPeer(p)
-		return err
-	}
-	return nil
-}
-
-// caller is the policy client of the RPC's peer, by the policy in force now:
-// one that a new policy drops is refused on its open connection too.
-func (s *Server) caller(ctx context.Context) (*policy.Client, error) {
-	p, err := peerOf(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, ok := s.policy.Load().Client(p.UID)
-	if !ok {
-		return nil, notAClient(p)
-	}
-	return c, nil
-}
-
-func notAClient(p policy.Peer) error {
-	return &policy.Denial{
-		Subject: "client", Value: fmt.Sprintf("uid %d", p.UID),
-		Reason: "no client block of the policy names this user",
-	}
 }

@@ -91,7 +91,7 @@ func newWorld(t *testing.T) *world {
 		}
 		w.own(filepath.Join(w.alloc, dir))
 	}
-	w.boot()
+	w.boot(w.policy())
 	t.Cleanup(func() { w.stop() })
 	return w
 }
@@ -106,15 +106,21 @@ func (w *world) own(path string) {
 	}
 }
 
-// boot starts a broker and connects a client; stop ends both.
-func (w *world) boot() {
+func (w *world) policy() *policy.Policy {
 	w.t.Helper()
 	text := strings.ReplaceAll(testPolicy, "ALLOC", w.alloc)
 	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, oneUser{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return p
+}
+
+// boot starts a broker and connects a client; stop ends both.
+func (w *world) boot(p *policy.Policy) {
+	w.t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	var err error
 	w.server, err = New(w.t.Context(), Config{
 		Policy: p, RuntimeDir: w.run, Log: log, Version: "1.2.3",
 		Connect: func(ctx context.Context, watch func(string) bool) (Systemd, error) {
@@ -357,7 +363,7 @@ func TestUnitsSurviveTheBroker(t *testing.T) {
 	first, second := w.start("a/1"), w.start("a/2")
 	w.stop()
 	w.pid1.Exit(second.GetHandle().GetUnit(), 3)
-	w.boot()
+	w.boot(w.policy())
 	w.t.Cleanup(func() { w.stop() })
 	u := w.await("a/1", running)
 	if u.GetHandle().GetInvocationId() != first.GetHandle().GetInvocationId() || u.GetLabels()["NOMAD_ALLOC_ID"] == "" {
@@ -371,6 +377,29 @@ func TestUnitsSurviveTheBroker(t *testing.T) {
 	}
 }
 
+func TestWithoutAPolicyTasksCanBeStoppedAndNoneStarted(t *testing.T) {
+	w := newWorld(t)
+	w.pid1.Add("foreign-thing.service", nil)
+	u := w.start("a/1")
+	w.stop()
+	w.boot(policy.DenyAll())
+	w.t.Cleanup(func() { w.stop() })
+	info, err := w.client.Info(w.ctx(), &brokerv1.InfoRequest{})
+	if err != nil || !strings.Contains(info.GetUnhealthyReason(), "policy") {
+		t.Errorf("got %v, %v", info, err)
+	}
+	_, err = w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: w.spec("a/2")})
+	wantCode(t, err, codes.PermissionDenied, "policy")
+	list, err := w.client.ListUnits(w.ctx(), &brokerv1.ListUnitsRequest{})
+	if err != nil || len(list.GetUnits()) != 1 {
+		t.Errorf("the client sees %v, %v", list.GetUnits(), err)
+	}
+	resp, err := w.client.StopUnit(w.ctx(), &brokerv1.StopUnitRequest{Handle: u.GetHandle(), GracePeriod: durationpb.New(10 * time.Second)})
+	if err != nil || resp.GetUnit().GetState() != exited {
+		t.Errorf("got %v, %v", resp, err)
+	}
+}
+
 func TestANewBrokerClearsOldEnvironments(t *testing.T) {
 	w := newWorld(t)
 	w.stop()
@@ -378,7 +407,7 @@ func TestANewBrokerClearsOldEnvironments(t *testing.T) {
 	if err := os.WriteFile(old, []byte("SECRET=1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.boot()
+	w.boot(w.policy())
 	w.t.Cleanup(func() { w.stop() })
 	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file is still there: %v", err)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -147,7 +148,8 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token s
 		return systemd.Status{}, err
 	}
 	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: map[string]string{
-		fieldClient: r.client, fieldID: r.id, fieldSHA256: r.sha256, fieldRule: r.rule,
+		fieldClient: r.client, fieldUID: strconv.FormatUint(uint64(d.Client().UID), 10),
+		fieldID: r.id, fieldSHA256: r.sha256, fieldRule: r.rule,
 	}}
 	if req.LogDriver == policy.LogFDs {
 		p, err := peerOf(ctx)

@@ -25,6 +25,9 @@ func (s *Server) Info(ctx context.Context, req *brokerv1.InfoRequest) (*brokerv1
 		PolicySha256:   s.policy.Load().SHA256(),
 		Features:       []string{"logging-fds", "logging-journal"},
 	}
+	if _, ok := s.policy.Load().Client(client.UID); !ok {
+		info.UnhealthyReason = "no policy that knows this client is in force; see systemctl status systemd-brokerd and run systemd-brokerd policy check"
+	}
 	if err := s.systemd.Health(); err != nil {
 		info.UnhealthyReason = "the broker cannot reach systemd: " + err.Error()
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -162,7 +161,7 @@ func (s *Server) adopt(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
 	defer cancel()
 	var adopted []string
-	for _, c := range s.policy.Load().Clients() {
+	for _, c := range s.clients.Load().byUID {
 		names, err := s.systemd.List(ctx, c.UnitPrefix+"-*.service")
 		if err != nil {
 			return adopted, err
@@ -196,9 +195,7 @@ func (s *Server) adoptUnit(ctx context.Context, c *policy.Client, name string) e
 		return nil
 	}
 	labels := maps.Clone(f)
-	maps.DeleteFunc(labels, func(k, _ string) bool {
-		return slices.Contains([]string{fieldClient, fieldID, fieldSHA256, fieldRule}, k) || !strings.HasPrefix(k, labelPrefix(c))
-	})
+	maps.DeleteFunc(labels, func(k, _ string) bool { return !strings.HasPrefix(k, labelPrefix(c)) })
 	r := newRecord(c.Name, f[fieldID], name, f[fieldSHA256], f[fieldRule], labels)
 	if s.units.adopt(r) && s.units.finish(r, &st, nil) {
 		s.reap(ctx, name, &st)

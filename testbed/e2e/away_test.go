@@ -5,7 +5,9 @@
 package e2e
 
 import (
+	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -67,6 +69,31 @@ func TestExitAfterTheBrokerDiedIsTrue(t *testing.T) {
 	run(t, "nomad", "alloc", "signal", "-s", "SIGHUP", j.alloc)
 	if e := j.terminated("failed"); e.Details["exit_code"] != "7" || e.Details["signal"] != "0" {
 		t.Errorf("it ended with %v", e.Details)
+	}
+}
+
+// TestTasksCanBeStoppedWithoutAPolicy: a policy that cannot be read stops new
+// tasks, and leaves the operator in control of those that run.
+func TestTasksCanBeStoppedWithoutAPolicy(t *testing.T) {
+	j := submit(t, task{Type: "service", Config: command("signals")})
+	j.await("running")
+	j.awaitLog("listening")
+	away := policyDir + ".away"
+	if err := os.Rename(policyDir, away); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Rename(away, policyDir); err != nil {
+			t.Error(err)
+		}
+		run(t, "systemctl", "restart", "systemd-brokerd")
+		driverHealth(t, healthy)
+	})
+	run(t, "systemctl", "restart", "systemd-brokerd")
+	driverHealth(t, func(d driverInfo) bool { return !d.Healthy })
+	j.stop()
+	if out := j.logs("stdout"); !strings.Contains(out, "signal terminated") {
+		t.Errorf("the task saw:\n%s", out)
 	}
 }
 
