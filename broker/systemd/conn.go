@@ -15,7 +15,7 @@ import (
 
 const (
 	firstBackoff = 20 * time.Millisecond
-	lastBackoff  = 2 * time.Second
+	lastBackoff  = 500 * time.Millisecond
 
 	// healthTimeout is how long PID 1 may take to answer and still count as
 	// healthy.

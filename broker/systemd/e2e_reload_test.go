@@ -93,65 +93,68 @@ func TestRealLogExtraFieldsAcrossReload(t *testing.T) {
 	}
 }
 
+// tally counts what Start said, and holds it against what is.
+type tally struct {
+	mu                           sync.Mutex
+	started, notStarted, unknown int
+}
+
+func (n *tally) add(t *testing.T, name string, err error, there Status, lookErr error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case err == nil:
+		n.started++
+		if lookErr != nil || there.ActiveState != Active {
+			t.Errorf("%s was said to run: %+v, %v", name, there, lookErr)
+		}
+	case errors.Is(err, ErrNotStarted):
+		n.notStarted++
+		if !errors.Is(lookErr, ErrNotFound) {
+			t.Errorf("%s was said not to exist: %+v, %v", name, there, lookErr)
+		}
+	case errors.Is(err, ErrOutcomeUnknown):
+		n.unknown++
+		t.Log(err)
+	default:
+		t.Errorf("%s: %v", name, err)
+	}
+}
+
 // Whatever Start says while PID 1 executes itself anew must be true.
 func TestRealStartsDuringReexec(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn) {
-		stop := make(chan struct{})
-		var reexec sync.WaitGroup
-		reexec.Go(func() {
-			for range 5 {
-				select {
-				case <-stop:
-					return
-				default:
-					manage(t, "daemon-reexec")
-				}
-			}
-		})
-		var mu sync.Mutex
-		var started, notStarted, unknown int
-		var workers sync.WaitGroup
+		var n tally
+		var work sync.WaitGroup
 		for range 4 {
-			workers.Go(func() {
+			work.Go(func() {
 				for range 25 {
-					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-					name := realUnit()
-					_, err := c.start(ctx, name, program("/bin/sleep", "600"))
-					there, lookErr := c.Status(ctx, name)
-					mu.Lock()
-					switch {
-					case err == nil:
-						started++
-						if lookErr != nil || there.ActiveState != Active {
-							t.Errorf("%s was said to run: %+v, %v", name, there, lookErr)
-						}
-					case errors.Is(err, ErrNotStarted):
-						notStarted++
-						if !errors.Is(lookErr, ErrNotFound) {
-							t.Errorf("%s was said not to exist: %+v, %v", name, there, lookErr)
-						}
-					case errors.Is(err, ErrOutcomeUnknown):
-						unknown++
-						t.Logf("%v", err)
-					default:
-						t.Errorf("%s: %v", name, err)
-					}
-					mu.Unlock()
-					_ = c.Kill(ctx, name, All, unix.SIGKILL)
-					if err := c.Stop(ctx, name); err != nil && !errors.Is(err, ErrNotFound) {
-						t.Errorf("%s: %v", name, err)
-					}
-					_ = c.ResetFailed(ctx, name)
-					cancel()
+					startAndStop(t, c, &n)
 				}
 			})
 		}
-		workers.Wait()
-		close(stop)
-		reexec.Wait()
-		t.Logf("started %d, not started %d, unknown %d", started, notStarted, unknown)
+		for range 5 {
+			manage(t, "daemon-reexec")
+		}
+		work.Wait()
+		t.Logf("started %d, not started %d, unknown %d", n.started, n.notStarted, n.unknown)
 		if left, err := c.List(testContext(t), realPrefix+"*"); err != nil || len(left) != 0 {
 			t.Errorf("left over: %v, %v", left, err)
 		}
 	})
+}
+
+func startAndStop(t *testing.T, c *Conn, n *tally) {
+	// Long, since PID 1 is away most of the time on a slow machine.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	name := realUnit()
+	_, err := c.start(ctx, name, program("/bin/sleep", "600"))
+	there, lookErr := c.Status(ctx, name)
+	n.add(t, name, err, there, lookErr)
+	_ = c.Kill(ctx, name, All, unix.SIGKILL)
+	if err := c.Stop(ctx, name); err != nil && !errors.Is(err, ErrNotFound) {
+		t.Errorf("%s: %v", name, err)
+	}
+	_ = c.ResetFailed(ctx, name)
 }
