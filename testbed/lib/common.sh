@@ -37,6 +37,9 @@ init_testbed() {
 		TESTBED_LEASHED=1 exec setpriv --pdeathsig TERM "$0" "$@"
 	fi
 	unset TESTBED_LEASHED
+	export LC_ALL=C.UTF-8
+	umask 022
+	{ : <&0; } 2>/dev/null || exec </dev/null
 	trap clean_up EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
@@ -54,7 +57,10 @@ hold_scratch() {
 	exec 9<>"$scratch/leash"
 	setsid "$testbed/lib/keeper" "$scratch" <"$scratch/leash" >/dev/null 2>&1 9>&- &
 	scratch_keeper=$!
-	until [ -e "$scratch/lock" ]; do read -r -t 0.01 <&9 || true; done
+	until [ -e "$scratch/lock" ]; do
+		kill -0 "$scratch_keeper" 2>/dev/null || die "cannot start $testbed/lib/keeper"
+		read -r -t 0.01 <&9 || true
+	done
 }
 
 # sweep removes what runs left that were killed together with their keeper.
@@ -65,6 +71,7 @@ sweep() {
 			remove_tree "$dir"
 		fi
 	done
+	find "$cache/run" -mindepth 1 -maxdepth 1 -mmin +60 ! -execdir test -e '{}/lock' \; -execdir rm -rf '{}' +
 }
 
 # remove_tree: never follows a mount that a killed image build left behind.

@@ -105,8 +105,10 @@ build_ready() {
 	restore_vm "$booted_image" "$scratch/product.tar" booted
 	monitor "delvm booted"
 	unpack /run/testbed
-	in_vm /run/testbed/guest/install /run/testbed </dev/null >&2 ||
+	if ! in_vm /run/testbed/guest/install /run/testbed </dev/null >"$scratch/log" 2>&1; then
+		cat "$scratch/log" >&2
 		die "cannot install this build into the $distro image: the output of testbed/guest/install is above"
+	fi
 	save_image ready "$ready_image"
 	rm "$scratch/product.tar"
 	say "installed this build in $(seconds_since "$from") s"
@@ -117,6 +119,8 @@ build_ready() {
 pack() {
 	tar --create --file "$2" --directory "$1" --owner 0 --group 0 --numeric-owner . ||
 		die "cannot pack $1$(disk_hint)"
+	local megabytes=$(($(stat -c %s "$2") / 1048576))
+	[ "$megabytes" -lt 4096 ] || die "$1 has $megabytes MB, and a VM takes 4096 MB at most"
 }
 
 # unpack DIR: the second disk, into DIR of the guest. The guest may still have
@@ -168,7 +172,7 @@ restore_vm() {
 set_clock() {
 	# shellcheck disable=SC2016 # $0 and $1 belong to the guest's shell
 	in_vm sh -c 'date --set "@$0" >/dev/null; echo "$1" >/dev/urandom' \
-		"$EPOCHREALTIME" "$(head -c 32 /dev/urandom | sha256sum)" </dev/null || die "cannot set the VM's clock"
+		"${EPOCHREALTIME/,/.}" "$(head -c 32 /dev/urandom | sha256sum)" </dev/null || die "cannot set the VM's clock"
 }
 
 # prune keeps the newest 2 of each layer.

@@ -81,7 +81,7 @@ launch() {
 	setsid "$testbed/lib/keeper" "$vm" qemu-system-x86_64 "${machine[@]}" \
 		-kernel "$vm_base/vmlinuz" -initrd "$vm_base/initrd" ${1:+-loadvm "$1"} \
 		-serial file:console.log -monitor unix:monitor,server=on,wait=off \
-		-drive if=none,id=root,file=root.qcow2,format=qcow2,cache=unsafe \
+		-drive if=none,id=root,file=root.qcow2,format=qcow2,cache=unsafe,werror=report \
 		-drive if=none,id=cargo,file=cargo,format=raw,readonly=on \
 		-netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$vm_port-:22" \
 		<"$vm/leash" >/dev/null 2>&1 8>&- 9>&- &
