@@ -12,11 +12,15 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
 	"nomad-systemd-driver/broker/unit"
 )
+
+// An emulated machine is slow, and PID 1 is away while it executes itself anew.
+func init() { patience = 2 * time.Minute }
 
 const realPrefix = "brokerd-e2e-"
 

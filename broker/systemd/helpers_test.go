@@ -13,7 +13,7 @@ import (
 const testUnit = "nomad-web-0a1b2c3d-4e5f6a7b.service"
 
 // patience bounds what must happen; a test that fails may wait this long.
-const patience = 10 * time.Second
+var patience = 10 * time.Second
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
