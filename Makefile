@@ -19,6 +19,8 @@ export GOTOOLCHAIN := local
 
 cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
 e2e     := $(cache)/e2e
+# Run when RUN names them: a minute of re-executions of PID 1.
+slow    := TestRealStartsDuringReexec
 testargs = -test.v -test.timeout 15m -test.run
 with_go  = PATH="$$($(GO) env GOROOT)/bin:$$PATH"
 
@@ -61,8 +63,9 @@ proto-check: $(buf) ## lint the broker API; is the generated code current?
 
 e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
 	@rm -rf $(e2e); mkdir -p $(e2e); $(GO) test -c -tags e2e -o $(e2e)/ ./broker/systemd ./testbed/e2e
-	@testbed/run --distro $(DISTRO) --copy $(e2e) -- sh -c './systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip TestRealStartsDuringReexec); \
-		systemd=$$?; ./e2e.test $(testargs) "$(RUN)" && exit $$systemd'
+	@testbed/run --distro $(DISTRO) --copy $(e2e) -- sh -c '\
+		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip $(slow)); systemd=$$?; \
+		./e2e.test $(testargs) "$(RUN)" && exit $$systemd'
 
 demo: ## watch real jobs run in a VM (DISTRO=…)
 	@testbed/demo/run --distro $(DISTRO)
