@@ -18,7 +18,6 @@ export CGO_ENABLED := 0
 export GOTOOLCHAIN := local
 
 cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
-e2e     := $(cache)/e2e
 # Run when RUN names them: a minute of re-executions of PID 1.
 slow    := TestRealStartsDuringReexec
 testargs = -test.v -test.timeout 15m -test.run
@@ -62,8 +61,9 @@ proto-check: $(buf) ## lint the broker API; is the generated code current?
 	for f in broker/v1/*.pb.go; do cmp "$$f" "$$fresh/$$f" || { echo "$$f is not current: run 'make proto' and commit"; exit 1; }; done
 
 e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
-	@rm -rf $(e2e); mkdir -p $(e2e); $(GO) test -c -tags e2e -o $(e2e)/ ./broker/systemd ./testbed/e2e
-	@testbed/run --distro $(DISTRO) --copy $(e2e) -- sh -c '\
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; \
+	$(GO) test -c -tags e2e -o "$$dir/" ./broker/systemd ./testbed/e2e; \
+	testbed/run --distro $(DISTRO) --copy "$$dir" -- sh -c '\
 		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip $(slow)); systemd=$$?; \
 		./e2e.test $(testargs) "$(RUN)" && exit $$systemd'
 
