@@ -14,8 +14,8 @@ func TestResolveCommand(t *testing.T) {
 	local := t.TempDir()
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(local, "bin"), 0o755),
-		os.WriteFile(filepath.Join(local, "bin/server"), nil, 0o755), //nolint:gosec // it must be executable
-		os.WriteFile(filepath.Join(local, "data"), nil, 0o644),       //nolint:gosec // as artifacts are
+		os.WriteFile(filepath.Join(local, "bin/server"), nil, 0o755),
+		os.WriteFile(filepath.Join(local, "data"), nil, 0o644),
 		os.Symlink("bin/server", filepath.Join(local, "current")),
 		os.Symlink("/usr/bin/env", filepath.Join(local, "outside")),
 	); err != nil {

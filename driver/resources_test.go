@@ -74,8 +74,18 @@ func TestSignalNumber(t *testing.T) {
 		want uint32
 		ok   bool
 	}{
-		{"", 15, true}, {"SIGTERM", 15, true}, {"term", 15, true}, {"SIGUSR1", 10, true}, {"hup", 1, true}, {"9", 9, true}, {"64", 64, true},
-		{"0", 0, false}, {"65", 0, false}, {"-1", 0, false}, {"SIGNONE", 0, false}, {" ", 0, false},
+		{"", 15, true},
+		{"SIGTERM", 15, true},
+		{"term", 15, true},
+		{"SIGUSR1", 10, true},
+		{"hup", 1, true},
+		{"9", 9, true},
+		{"64", 64, true},
+		{"0", 0, false},
+		{"65", 0, false},
+		{"-1", 0, false},
+		{"SIGNONE", 0, false},
+		{" ", 0, false},
 	}
 	for _, tt := range tests {
 		if got, err := signalNumber(tt.name); got != tt.want || (err == nil) != tt.ok {
