@@ -46,7 +46,6 @@ func (oneUser) User(name string) (policy.User, error) {
 	return policy.User{}, policy.ErrUnknown
 }
 func (oneUser) Group(string) (uint32, error) { return 0, policy.ErrUnknown }
-func (oneUser) Taken(uint32, uint32) string  { return "" }
 
 const testPolicy = `
 version = 1

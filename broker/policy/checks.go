@@ -63,7 +63,7 @@ func commandDenied(c *client, _ *rule, r *Request) *Denial {
 
 func userAllowed(_ *client, l *rule, r *Request) bool {
 	if r.User == "" {
-		return l.runAs.ephemeral()
+		return l.runAs.dynamic
 	}
 	_, ok := l.runAs.users[r.User]
 	return ok
@@ -72,13 +72,13 @@ func userAllowed(_ *client, l *rule, r *Request) bool {
 func userDenied(c *client, _ *rule, r *Request) *Denial {
 	d := &Denial{Subject: "user", Value: r.User}
 	ephemeral := ""
-	if slices.ContainsFunc(c.rules, func(l *rule) bool { return l.runAs.ephemeral() && commandAllowed(c, l, r) }) {
+	if slices.ContainsFunc(c.rules, func(l *rule) bool { return l.runAs.dynamic && commandAllowed(c, l, r) }) {
 		ephemeral = ", or leave user unset to run as an ephemeral user"
 	}
 	switch {
 	case r.User == "":
 		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run this program as an ephemeral user; "+
-			"set user to one that the policy allows, or ask the operator to add run_as.dynamic_user or run_as.pool to a rule", c.Name)
+			"set user to one that the policy allows, or ask the operator to add run_as.dynamic_user to a rule", c.Name)
 	case r.User == "root" || r.User == c.User:
 		d.Reason = fmt.Sprintf("no rule of policy client %q lets a task run as this user, and none can; "+
 			"name another user%s", c.Name, ephemeral)

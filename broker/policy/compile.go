@@ -12,29 +12,28 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// maxBlocks bounds the clients, pools and rules of a policy.
+// maxBlocks bounds the clients and the rules of a policy.
 const maxBlocks = 10000
 
 // version is the version of the language that this package reads.
 const version = 1
 
 var (
-	fileSchema = schema{[]string{"version"}, []string{"client", "pool", "rule"}}
+	fileSchema = schema{[]string{"version"}, []string{"client", "rule"}}
 
-	// namePattern is for the names of clients, pools and rules. They go into
+	// namePattern is for the names of clients and rules. They go into
 	// units, journal fields and messages.
 	namePattern = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z`)
 )
 
 // compiler turns the files of a policy into a Policy: clients first, then
-// pools, then rules, which speak of both.
+// rules, which speak of them.
 type compiler struct {
 	failure
 	names   Resolver
 	clients map[string]*client
 	// clientGIDs are the primary groups of the clients' users, by client.
 	clientGIDs map[string]uint32
-	pools      map[string]*Pool
 	// dangerous are the gids of dangerousGroups on this host.
 	dangerous map[uint32]string
 }
@@ -42,7 +41,7 @@ type compiler struct {
 func compile(files []*source, names Resolver) (*Policy, error) {
 	c := &compiler{
 		names: names, clients: map[string]*client{}, clientGIDs: map[string]uint32{},
-		pools: map[string]*Pool{}, dangerous: map[uint32]string{},
+		dangerous: map[uint32]string{},
 	}
 	if err := c.resolveDangerous(); err != nil {
 		return nil, err
@@ -51,7 +50,6 @@ func compile(files []*source, names Resolver) (*Policy, error) {
 		c.file(f)
 	}
 	c.each(files, "client", clientSchema, c.client)
-	c.each(files, "pool", poolSchema, c.pool)
 	c.each(files, "rule", ruleSchema, c.rule)
 	if c.err != nil {
 		return nil, c.err

@@ -24,7 +24,7 @@ const (
 var (
 	ruleSchema   = schema{[]string{"client", "log_drivers"}, []string{"exec", "run_as", "limits"}}
 	execSchema   = schema{attributes: []string{"under", "paths", "any"}}
-	runAsSchema  = schema{attributes: []string{"dynamic_user", "pool", "users"}}
+	runAsSchema  = schema{attributes: []string{"dynamic_user", "users"}}
 	limitsSchema = schema{attributes: []string{"memory_max", "memory_unlimited", "tasks_max"}}
 
 	sizePattern = regexp.MustCompile(`\A([1-9][0-9]{0,9})(KiB|MiB|GiB|TiB)\z`)
@@ -77,15 +77,6 @@ func (c *compiler) runAs(rule string, r *reader) runAsMatcher {
 		return runAsMatcher{}
 	}
 	m := runAsMatcher{dynamic: r.boolean("dynamic_user"), users: map[string]User{}}
-	if r.has("pool") {
-		if m.dynamic {
-			r.fail(r.at("pool"), "pool and dynamic_user = true are two ways to the same end; delete one")
-		}
-		v := r.str("pool", `"tasks"`)
-		if m.pool = c.pools[v.text]; m.pool == nil {
-			r.fail(v.at, "there is no pool %q in the policy; add a pool block, or correct the name", v.text)
-		}
-	}
 	for _, v := range r.list("users") {
 		u, ok := c.lookUp(r, v)
 		if !ok {
@@ -96,8 +87,8 @@ func (c *compiler) runAs(rule string, r *reader) runAsMatcher {
 		}
 		m.users[u.Name] = u
 	}
-	if !m.ephemeral() && len(m.users) == 0 {
-		r.fail(r.head, "%s allows no user; write dynamic_user = true, pool or users, or delete it", r.title)
+	if !m.dynamic && len(m.users) == 0 {
+		r.fail(r.head, "%s allows no user; write dynamic_user = true or users, or delete it", r.title)
 	}
 	return m
 }

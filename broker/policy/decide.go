@@ -50,7 +50,6 @@ func decide(p *Policy, c *client, l *rule, r *Request) *Decision {
 		d.tasksMax = l.limits.tasksMax
 	}
 	if r.User == "" {
-		d.pool = l.runAs.pool
 		return d
 	}
 	u := l.runAs.users[r.User]

@@ -82,17 +82,10 @@ func answer(t *testing.T, d *policy.Decision, err error) string {
 	}
 	text := fmt.Sprintf("allowed\nrule     %s\nclient   %s\ntasks    %d\n", d.Rule(), d.Client().Name, d.TasksMax())
 	user, fixed := d.User()
-	pool, ephemeral := d.Pool()
-	if fixed && ephemeral || d.DynamicUser() == (fixed || ephemeral) {
-		t.Errorf("the decision has user %v, pool %v and dynamic user %v, want one of the three", user, pool, d.DynamicUser())
-	}
-	if d.DynamicUser() {
+	if !fixed {
 		return text + "user     dynamic\n"
 	}
-	if fixed {
-		return text + fmt.Sprintf("user     %s uid %d gid %d groups %v\n", user.Name, user.UID, user.GID, user.Groups)
-	}
-	return text + fmt.Sprintf("pool     %s from %d, %d uids\n", pool.Name, pool.First, pool.Count)
+	return text + fmt.Sprintf("user     %s uid %d gid %d groups %v\n", user.Name, user.UID, user.GID, user.Groups)
 }
 
 func golden(t *testing.T, path, got string) {

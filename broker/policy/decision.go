@@ -10,13 +10,11 @@ import (
 // Decision is a request that the policy allows, and under what. Only
 // [Policy.Decide] makes one; the zero Decision panics when it is used.
 type Decision struct {
-	rule    string
-	sha256  string
-	client  Client
-	request *Request
-	// user and pool: at most one is set; neither means a dynamic user.
-	user     *User
-	pool     *Pool
+	rule     string
+	sha256   string
+	client   Client
+	request  *Request
+	user     *User // nil for an ephemeral uid
 	tasksMax uint64
 }
 
@@ -33,7 +31,8 @@ func (d *Decision) Client() Client { return d.client }
 // be changed.
 func (d *Decision) Request() *Request { return d.request }
 
-// User is the user of the host to run as; false if it is to be ephemeral.
+// User is the user of the host to run as; false if systemd is to allocate an
+// ephemeral uid (DynamicUser=).
 func (d *Decision) User() (User, bool) {
 	if d.user == nil {
 		return User{}, false
@@ -41,18 +40,6 @@ func (d *Decision) User() (User, bool) {
 	u := *d.user
 	u.Groups = slices.Clone(u.Groups)
 	return u, true
-}
-
-// DynamicUser is whether systemd is to allocate an ephemeral uid (DynamicUser=).
-func (d *Decision) DynamicUser() bool { return d.user == nil && d.pool == nil }
-
-// Pool is where the broker takes an ephemeral uid from; false if there is a
-// [Decision.User] or a [Decision.DynamicUser].
-func (d *Decision) Pool() (Pool, bool) {
-	if d.pool == nil {
-		return Pool{}, false
-	}
-	return *d.pool, true
 }
 
 // TasksMax is the limit of processes and threads: what the request asks for, or

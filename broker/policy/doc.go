@@ -33,8 +33,6 @@
 //	  unit_prefix, slice     where its units live, shared with no other client
 //	  alloc_root             where the directories of its units are
 //	  max_units
-//	pool "NAME"              uids that are nobody's
-//	  first, count
 //	rule "NAME"
 //	  client                 whom it is for
 //	  log_drivers            of fds, journal and none; absent: no unit at all
@@ -44,7 +42,6 @@
 //	    any = true           all programs in /local, /alloc and /usr
 //	  run_as                 absent: no user
 //	    dynamic_user = true  a request without a user gets a uid from systemd
-//	    pool                 a request without a user gets a uid of this pool
 //	    users                a request with one of these users gets it
 //	  limits
 //	    tasks_max            absent: 4096

@@ -31,27 +31,3 @@ var dangerousGroups = []string{
 	"tty",             // writes to everybody's terminals
 	"wheel",
 }
-
-// uidRange is a range of uids with a holder, both ends included.
-type uidRange struct {
-	first, last uint32
-	holder      string
-}
-
-// reservedUIDs are all ranges that a pool of ephemeral uids must not touch, as
-// systemd documents them in UIDS-GIDS.md, and the range from which useradd(8)
-// gives users their subordinate uids.
-var reservedUIDs = []uidRange{
-	{0, 999, "system users"},
-	{1000, 60000, "the host's users"},
-	{60001, 60513, "systemd-homed"},
-	{60514, 60577, "users mapped into containers"},
-	{60578, 61183, "too near to the ranges of others"},
-	{61184, 65519, "systemd's DynamicUser="},
-	{65520, 65535, "nobody, and errors of 16 bits"},
-	{65536, 99999, "too near to the ranges of others"},
-	{100000, 600100000, "subordinate uids of users (/etc/subuid)"},
-	{600100001, 1879048191, "containers of systemd-nspawn"},
-	{2147352576, 2147418111, "the foreign uids of systemd"},
-	{2147418112, 4294967295, "negative numbers to some programs and file systems"},
-}

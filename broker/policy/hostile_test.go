@@ -47,14 +47,14 @@ func TestHostileFileIsAnErrorAndNoMore(t *testing.T) {
 		"a mebibyte and a byte":         {oneClient + strings.Repeat("#", mebibyte+1-len(oneClient)), "a.hcl: is larger than 1048576 bytes"},
 		"two mebibytes":                 {strings.Repeat("#", 2*mebibyte), "a.hcl: is larger than 1048576 bytes"},
 		"an empty file":                 {"", "1:1: the file lacks version"},
-		"a NUL byte":                    {oneClient + "# a\x00", "15:4: the character U+0000 cannot be seen"},
+		"a NUL byte":                    {oneClient + "# a\x00", "10:4: the character U+0000 cannot be seen"},
 		"a byte order mark":             {"\ufeff" + oneClient, "1:1: the file starts with a byte order mark"},
-		"a byte order mark inside":      {oneClient + "# \ufeff", "15:3: the character U+FEFF cannot be seen"},
+		"a byte order mark inside":      {oneClient + "# \ufeff", "10:3: the character U+FEFF cannot be seen"},
 		"UTF-16":                        {"v\x00e\x00r\x00", "1:2: the character U+0000"},
-		"bytes that are not UTF-8":      {oneClient + "# \xff", "15:3: the byte 0xff is not valid UTF-8"},
-		"a character cut in two":        {oneClient + "# ä"[:3], "15:3: the byte 0xc3 is not valid UTF-8"},
+		"bytes that are not UTF-8":      {oneClient + "# \xff", "10:3: the byte 0xff is not valid UTF-8"},
+		"a character cut in two":        {oneClient + "# ä"[:3], "10:3: the byte 0xc3 is not valid UTF-8"},
 		"an encoded surrogate":          {"# \xed\xa0\x80", "1:3: the byte 0xed is not valid UTF-8"},
-		"text that is reordered":        {oneClient + "# \u202e", "15:3: the character U+202E cannot be seen"},
+		"text that is reordered":        {oneClient + "# \u202e", "10:3: the character U+202E cannot be seen"},
 		"a space of no width":           {"ver\u200bsion = 1", "1:4: the character U+200B cannot be seen"},
 		"a soft hyphen":                 {"# \u00ad", "1:3: the character U+00AD cannot be seen"},
 		"a line separator":              {"# \u2028rule", "1:3: the character U+2028 cannot be seen"},
@@ -141,7 +141,7 @@ func TestMistakeInAnyFileRefusesThePolicyAsAWhole(t *testing.T) {
 		"a.hcl": {Data: []byte(twoRules)},
 		"b.hcl": {Data: []byte("version = 1\nrule \"a\" {\n  client = \"nomad\"\n}\n")},
 	}, host(t))
-	if p != nil || err == nil || !strings.HasPrefix(err.Error(), `b.hcl:2:1: rule "a" is defined already at a.hcl:16;`) {
+	if p != nil || err == nil || !strings.HasPrefix(err.Error(), `b.hcl:2:1: rule "a" is defined already at a.hcl:11;`) {
 		t.Errorf("Load = %v, %v, want an error that rule a is defined twice", p, err)
 	}
 }

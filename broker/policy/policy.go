@@ -40,13 +40,6 @@ type User struct {
 	Groups []uint32
 }
 
-// Pool is a range of uids that belong to nobody: each unit gets one of its own
-// for as long as it exists.
-type Pool struct {
-	Name         string
-	First, Count uint32
-}
-
 // client is a Client with the rules that are about it, sorted by name.
 type client struct {
 	Client
@@ -68,14 +61,12 @@ type execMatcher struct {
 	under, paths []string
 }
 
-// runAsMatcher allows an ephemeral user of at most one kind, and listed users.
+// runAsMatcher allows ephemeral uids, which systemd allocates (DynamicUser=), and
+// listed users.
 type runAsMatcher struct {
 	dynamic bool
-	pool    *Pool
 	users   map[string]User
 }
-
-func (m *runAsMatcher) ephemeral() bool { return m.dynamic || m.pool != nil }
 
 type limits struct {
 	memoryMax       uint64

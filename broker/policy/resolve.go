@@ -16,7 +16,4 @@ type Resolver interface {
 	User(name string) (User, error)
 	// Group returns the gid of the group of this name, or [ErrUnknown].
 	Group(name string) (uint32, error)
-	// Taken returns one user or group whose number is in first to last, worded
-	// for people, or "" if there is none.
-	Taken(first, last uint32) string
 }

@@ -22,11 +22,6 @@ client "nomad" {
   alloc_root  = "/var/lib/nomad/alloc"
   max_units   = 1000
 }
-
-pool "tasks" {
-  first = 2100000000
-  count = 1000
-}
 `
 
 // twoRules has two rules that differ in every part.
@@ -58,7 +53,7 @@ rule "b" {
   }
 
   run_as {
-    pool = "tasks"
+    dynamic_user = true
   }
 
   limits {
@@ -122,9 +117,9 @@ func TestOrderOfRulesAndFilesChangesNothing(t *testing.T) {
 	var blocks []string
 	for i := range 12 {
 		blocks = append(blocks, fmt.Sprintf("rule \"r%02d\" {\n client = \"nomad\"\n log_drivers = [\"fds\"]\n"+
-			"exec {\n under = [\"/local\"]\n}\nrun_as {\n pool = \"tasks\"\n}\nlimits {\n tasks_max = %d\n}\n}\n", i, 100+i))
+			"exec {\n under = [\"/local\"]\n}\nrun_as {\n dynamic_user = true\n}\nlimits {\n tasks_max = %d\n}\n}\n", i, 100+i))
 	}
-	blocks = append(blocks, regexp.MustCompile(`(?ms)^(client|pool).*?^\}\n`).FindAllString(oneClient, -1)...)
+	blocks = append(blocks, regexp.MustCompile(`(?ms)^client.*?^\}\n`).FindAllString(oneClient, -1)...)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
 		random.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
@@ -187,7 +182,7 @@ func thousandRules() string {
 	b.WriteString(oneClient)
 	for i := range 1000 {
 		fmt.Fprintf(&b, "rule \"rule-%04d\" {\n client = \"nomad\"\n log_drivers = [\"fds\"]\nexec {\n under = [\"/local\", \"/usr/bin\"]\n}\n"+
-			"run_as {\n pool = \"tasks\"\n users = [\"app\", \"www-data\"]\n}\nlimits {\n tasks_max = %d\n}\n}\n", i, 1+i)
+			"run_as {\n dynamic_user = true\n users = [\"app\", \"www-data\"]\n}\nlimits {\n tasks_max = %d\n}\n}\n", i, 1+i)
 	}
 	return b.String()
 }

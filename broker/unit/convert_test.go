@@ -29,7 +29,6 @@ func (n names) User(name string) (policy.User, error) {
 }
 
 func (names) Group(string) (uint32, error) { return 0, policy.ErrUnknown }
-func (names) Taken(uint32, uint32) string  { return "" }
 
 func testPolicy(t *testing.T) *policy.Policy {
 	t.Helper()

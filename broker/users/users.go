@@ -70,22 +70,3 @@ func (u *Users) Group(name string) (uint32, error) {
 	}
 	return gid, nil
 }
-
-// Taken implements [policy.Resolver]. Of several it names the first by name.
-func (u *Users) Taken(first, last uint32) string {
-	var holders []string
-	for name, user := range u.users {
-		if user.UID >= first && user.UID <= last {
-			holders = append(holders, fmt.Sprintf("user %q has uid %d", name, user.UID))
-		}
-	}
-	for name, gid := range u.groups {
-		if gid >= first && gid <= last {
-			holders = append(holders, fmt.Sprintf("group %q has gid %d", name, gid))
-		}
-	}
-	if len(holders) == 0 {
-		return ""
-	}
-	return slices.Min(holders)
-}

@@ -351,7 +351,7 @@ type UnitSpec struct {
 	Args []string `protobuf:"bytes,5,rep,name=args,proto3" json:"args,omitempty"`
 	// Environment, at most 256 KiB in all. Secret: never visible to other users.
 	Env map[string]string `protobuf:"bytes,6,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Name of the user to run as. Empty: an unused uid from the client's pool.
+	// Name of the user to run as. Empty: an ephemeral uid, which systemd allocates.
 	User string `protobuf:"bytes,7,opt,name=user,proto3" json:"user,omitempty"`
 	// Absolute path of the directories that appear in the view as /alloc, /local
 	// and /secrets. They must lie below the client's alloc_root.

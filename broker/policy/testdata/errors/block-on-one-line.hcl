@@ -1,3 +1,3 @@
 version = 1
 
-pool "p" { first = 2100000000, count = 1 }
+rule "p" { client = "nomad", log_drivers = ["fds"] }

@@ -8,15 +8,10 @@ client "nomad" {
   max_units   = 1000
 }
 
-pool "tasks" {
-  first = 2100000000
-  count = 1000
-}
-
 rule "web" {
   client = "nomad"
   run_as {
-    pool  = "tasks"
+    dynamic_user = true
     users = ["www-data", "nomadfriend"]
   }
 }

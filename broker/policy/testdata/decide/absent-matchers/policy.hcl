@@ -8,11 +8,6 @@ client "nomad" {
   max_units   = 1000
 }
 
-pool "tasks" {
-  first = 2100000000
-  count = 1000
-}
-
 rule "all-parts" {
   client = "nomad"
   log_drivers = ["fds"]
@@ -22,7 +17,7 @@ rule "all-parts" {
   }
 
   run_as {
-    pool  = "tasks"
+    dynamic_user = true
     users = ["app"]
   }
 }
@@ -32,7 +27,7 @@ rule "no-exec" {
   log_drivers = ["fds"]
 
   run_as {
-    pool  = "tasks"
+    dynamic_user = true
     users = ["app"]
   }
 }
@@ -54,7 +49,7 @@ rule "no-log-drivers" {
   }
 
   run_as {
-    pool  = "tasks"
+    dynamic_user = true
     users = ["app"]
   }
 }

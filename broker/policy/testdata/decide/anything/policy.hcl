@@ -8,11 +8,6 @@ client "nomad" {
   max_units   = 1000
 }
 
-pool "tasks" {
-  first = 2100000000
-  count = 1000
-}
-
 rule "anything" {
   client      = "nomad"
   log_drivers = ["fds", "journal", "none"]

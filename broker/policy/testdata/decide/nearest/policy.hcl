@@ -8,11 +8,6 @@ client "nomad" {
   max_units   = 1000
 }
 
-pool "tasks" {
-  first = 2100000000
-  count = 1000
-}
-
 rule "a" {
   client      = "nomad"
   log_drivers = ["journal"]
@@ -22,7 +17,7 @@ rule "a" {
   }
 
   run_as {
-    pool = "tasks"
+    dynamic_user = true
   }
 
   limits {
@@ -39,7 +34,7 @@ rule "b" {
   }
 
   run_as {
-    pool = "tasks"
+    dynamic_user = true
   }
 
   limits {
@@ -56,7 +51,7 @@ rule "c" {
   }
 
   run_as {
-    pool  = "tasks"
+    dynamic_user = true
     users = ["app"]
   }
 }

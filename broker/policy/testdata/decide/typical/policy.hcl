@@ -8,11 +8,6 @@ client "nomad" {
   max_units   = 1000
 }
 
-pool "tasks" {
-  first = 2100000000
-  count = 1000
-}
-
 client "other" {
   uid         = 992
   unit_prefix = "other"
@@ -30,7 +25,7 @@ rule "task-binaries" {
   }
 
   run_as {
-    pool = "tasks"
+    dynamic_user = true
   }
 }
 
