@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
@@ -24,6 +25,11 @@ import (
 
 // callTimeout bounds a call that waits for nothing but the broker itself.
 const callTimeout = 30 * time.Second
+
+// restartTime is how long a start waits for a broker that is away: longer than
+// an upgrade takes. An error would cost the task one of its restarts. A
+// variable for tests.
+var restartTime = 10 * time.Second
 
 // broker is the connection to systemd-brokerd. It renews itself.
 type broker struct {
@@ -51,6 +57,23 @@ func newBroker(c Config, serverUID uint32) (*broker, error) {
 		BrokerServiceClient: brokerv1.NewBrokerServiceClient(conn), conn: conn,
 		fdSocket: c.FDSocket, serverUID: serverUID, health: newHealth(),
 	}, nil
+}
+
+// await returns once there is a connection, or the restartTime is over; what is
+// wrong then, the next call tells.
+func (b *broker) await(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, restartTime)
+	defer cancel()
+	for {
+		state := b.conn.GetState()
+		if state == connectivity.Ready || state == connectivity.Shutdown {
+			return
+		}
+		b.conn.Connect()
+		if !b.conn.WaitForStateChange(ctx, state) {
+			return
+		}
+	}
 }
 
 func (b *broker) close() { _ = b.conn.Close() }

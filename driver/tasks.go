@@ -68,6 +68,7 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, startTimeout)
 	defer cancel()
+	b.await(ctx)
 	if spec.GetLogging().GetDriver() == brokerv1.Logging_DRIVER_FDS {
 		if spec.Logging.FdToken, err = b.handOver(ctx, c.StdoutPath, c.StderrPath); err != nil {
 			return nil, nil, structs.NewRecoverableError(err, true)

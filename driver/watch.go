@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
@@ -31,7 +32,11 @@ func (d *Driver) watch(b *broker) {
 		if synced {
 			pause = firstRetry
 		}
-		d.log.Warn("lost systemd-brokerd; tasks go on", "error", err, "retry", pause)
+		level := hclog.Debug
+		if pause == firstRetry { // once, not at each try
+			level = hclog.Warn
+		}
+		d.log.Log(level, "systemd-brokerd is away; tasks go on", "error", err)
 		select {
 		case <-time.After(pause):
 		case <-d.ctx.Done():

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/nomad/helper/pluginutils/hclutils"
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestUnitSpec compares the request that a task becomes with testdata/*.json.
+// Run with -update to write the files anew.
+func TestUnitSpec(t *testing.T) {
+	tests := []struct {
+		name, config string
+		edit         func(*drivers.TaskConfig)
+	}{
+		{"plain", `command = "/usr/bin/env"`, nil},
+		{"full", `
+			command = "bin/server"
+			args    = ["--port", "$${PORT}", "a b", ""]
+			logging { driver = "journald" }`, func(c *drivers.TaskConfig) {
+			c.User = "alice"
+			c.Resources.NomadResources.Memory.MemoryMaxMB = 256
+			c.Resources.LinuxResources.CpusetCpus = "1-2,5"
+			c.DeviceEnv = map[string]string{"CARD": "0", "PORT": "overridden"}
+		}},
+		{"names that do not fit", `command = "/usr/bin/env"`, func(c *drivers.TaskConfig) {
+			c.Name = strings.Repeat("ä", 100)
+			c.JobName = "a\nb\\c"
+			c.Env = map[string]string{"NOMAD_ADDR_web-1": "1.2.3.4", "EMPTY": "", "MULTI": "a\nb"}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newTaskConfig(t, parse(t, tt.config))
+			dir := c.AllocDir
+			if err := os.MkdirAll(filepath.Join(dir, c.Name, "local", "bin"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, c.Name, "local", "bin", "server"), nil, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if tt.edit != nil {
+				tt.edit(c)
+			}
+			spec, err := unitSpec(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := protojson.Marshal(spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := json.Indent(&got, bytes.ReplaceAll(text, []byte(dir), []byte("/ALLOC")), "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			golden := filepath.Join("testdata", strings.ReplaceAll(tt.name, " ", "-")+".json")
+			if *update {
+				if err := os.WriteFile(golden, append(got.Bytes(), '\n'), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.String()+"\n" != string(want) {
+				t.Errorf("the request changed; got:\n%s\nwant:\n%s", got.String(), want)
+			}
+		})
+	}
+}
+
+// parse reads a config block as Nomad does.
+func parse(t *testing.T, text string) TaskConfig {
+	t.Helper()
+	var tc TaskConfig
+	hclutils.NewConfigParser(taskConfigSpec).ParseHCL(t, "config {\n"+text+"\n}", &tc)
+	return tc
+}
+
+// TestKeysOfTheEarlierDriver guards that jobs written for nomad-driver-systemd
+// keep working.
+func TestKeysOfTheEarlierDriver(t *testing.T) {
+	tc := parse(t, `
+		command = "/usr/bin/env"
+		args    = ["-u", "HOME"]
+		logging {
+			driver = "journald"
+		}`)
+	if tc.Command != "/usr/bin/env" || len(tc.Args) != 2 || tc.Logging.Driver != "journald" {
+		t.Errorf("got %+v", tc)
+	}
+}
+
+func TestUnitSpecRefuses(t *testing.T) {
+	env := func(key, value string) func(*drivers.TaskConfig) {
+		return func(c *drivers.TaskConfig) { c.Env = map[string]string{key: value} }
+	}
+	tests := []struct {
+		name, config string
+		edit         func(*drivers.TaskConfig)
+		want         string
+	}{
+		{"no command", ``, nil, "command is missing"},
+		{"another log driver", `command = "/bin/a"
+			logging { driver = "syslog" }`, nil, `logging.driver: "syslog" is not "nomad" or "journald"`},
+		{"a name that systemd drops", `command = "/bin/a"`, env("a-b", "1"), `env: "a-b" is not a name systemd takes`},
+		{"a control character", `command = "/bin/a"`, env("A", "x\x07"), `env: the value of A holds the control character '\a'`},
+		{"bytes that are not text", `command = "/bin/a"`, env("A", "\xff"), "env: the value of A is not valid UTF-8"},
+		{"devices", `command = "/bin/a"`, func(c *drivers.TaskConfig) { c.Devices = []*drivers.DeviceConfig{{}} }, "does not support devices or volumes yet"},
+		{"cores", `command = "/bin/a"`, func(c *drivers.TaskConfig) { c.Resources.LinuxResources.CpusetCpus = "x" }, `cores "x"`},
+		{"no resources", `command = "/bin/a"`, func(c *drivers.TaskConfig) { c.Resources = nil }, "no resources"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newTaskConfig(t, parse(t, tt.config))
+			if tt.edit != nil {
+				tt.edit(c)
+			}
+			if _, err := unitSpec(c); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
