@@ -628,9 +628,14 @@ type Logging struct {
 	Driver Logging_Driver         `protobuf:"varint,1,opt,name=driver,proto3,enum=broker.v1.Logging_Driver" json:"driver,omitempty"`
 	// Names the descriptors sent over the companion socket (DRIVER_FDS only): 64
 	// hexadecimal digits, used once.
-	FdToken       string `protobuf:"bytes,2,opt,name=fd_token,json=fdToken,proto3" json:"fd_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FdToken string `protobuf:"bytes,2,opt,name=fd_token,json=fdToken,proto3" json:"fd_token,omitempty"`
+	// Limit of lines to the journal (DRIVER_JOURNAL only): at most burst lines in
+	// each interval, LogRateLimitBurst= and LogRateLimitIntervalSec=. Zero leaves
+	// the host's default; both or none must be set.
+	RateLimitBurst    uint32               `protobuf:"varint,3,opt,name=rate_limit_burst,json=rateLimitBurst,proto3" json:"rate_limit_burst,omitempty"`
+	RateLimitInterval *durationpb.Duration `protobuf:"bytes,4,opt,name=rate_limit_interval,json=rateLimitInterval,proto3" json:"rate_limit_interval,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Logging) Reset() {
@@ -675,6 +680,20 @@ func (x *Logging) GetFdToken() string {
 		return x.FdToken
 	}
 	return ""
+}
+
+func (x *Logging) GetRateLimitBurst() uint32 {
+	if x != nil {
+		return x.RateLimitBurst
+	}
+	return 0
+}
+
+func (x *Logging) GetRateLimitInterval() *durationpb.Duration {
+	if x != nil {
+		return x.RateLimitInterval
+	}
+	return nil
 }
 
 // Handle names one run of one unit. InvocationID changes at each start, so an
@@ -1397,6 +1416,116 @@ func (*SignalUnitResponse) Descriptor() ([]byte, []int) {
 	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
 }
 
+type ExecInUnitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The unit, which must be running.
+	Handle *Handle `protobuf:"bytes,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	// What to run, as StartUnit takes it. The user must be the unit's own, and
+	// logging unset. Here command may also be a plain file name, which is looked
+	// for in the usual directories for programs.
+	Spec *UnitSpec `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
+	// Names the three descriptors sent over the companion socket: standard input,
+	// output and error. A pseudo terminal becomes the program's controlling one.
+	FdToken       string `protobuf:"bytes,3,opt,name=fd_token,json=fdToken,proto3" json:"fd_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecInUnitRequest) Reset() {
+	*x = ExecInUnitRequest{}
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecInUnitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecInUnitRequest) ProtoMessage() {}
+
+func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecInUnitRequest.ProtoReflect.Descriptor instead.
+func (*ExecInUnitRequest) Descriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ExecInUnitRequest) GetHandle() *Handle {
+	if x != nil {
+		return x.Handle
+	}
+	return nil
+}
+
+func (x *ExecInUnitRequest) GetSpec() *UnitSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *ExecInUnitRequest) GetFdToken() string {
+	if x != nil {
+		return x.FdToken
+	}
+	return ""
+}
+
+type ExecInUnitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exit          *Exit                  `protobuf:"bytes,1,opt,name=exit,proto3" json:"exit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecInUnitResponse) Reset() {
+	*x = ExecInUnitResponse{}
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecInUnitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecInUnitResponse) ProtoMessage() {}
+
+func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecInUnitResponse.ProtoReflect.Descriptor instead.
+func (*ExecInUnitResponse) Descriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ExecInUnitResponse) GetExit() *Exit {
+	if x != nil {
+		return x.Exit
+	}
+	return nil
+}
+
 type GetUnitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Handle        *Handle                `protobuf:"bytes,1,opt,name=handle,proto3" json:"handle,omitempty"`
@@ -1406,7 +1535,7 @@ type GetUnitRequest struct {
 
 func (x *GetUnitRequest) Reset() {
 	*x = GetUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1547,7 @@ func (x *GetUnitRequest) String() string {
 func (*GetUnitRequest) ProtoMessage() {}
 
 func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1560,7 @@ func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitRequest.ProtoReflect.Descriptor instead.
 func (*GetUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetUnitRequest) GetHandle() *Handle {
@@ -1450,7 +1579,7 @@ type GetUnitResponse struct {
 
 func (x *GetUnitResponse) Reset() {
 	*x = GetUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1591,7 @@ func (x *GetUnitResponse) String() string {
 func (*GetUnitResponse) ProtoMessage() {}
 
 func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1604,7 @@ func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitResponse.ProtoReflect.Descriptor instead.
 func (*GetUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetUnitResponse) GetUnit() *Unit {
@@ -1493,7 +1622,7 @@ type ListUnitsRequest struct {
 
 func (x *ListUnitsRequest) Reset() {
 	*x = ListUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1634,7 @@ func (x *ListUnitsRequest) String() string {
 func (*ListUnitsRequest) ProtoMessage() {}
 
 func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1647,7 @@ func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsRequest.ProtoReflect.Descriptor instead.
 func (*ListUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
 }
 
 type ListUnitsResponse struct {
@@ -1530,7 +1659,7 @@ type ListUnitsResponse struct {
 
 func (x *ListUnitsResponse) Reset() {
 	*x = ListUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1671,7 @@ func (x *ListUnitsResponse) String() string {
 func (*ListUnitsResponse) ProtoMessage() {}
 
 func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1684,7 @@ func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsResponse.ProtoReflect.Descriptor instead.
 func (*ListUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListUnitsResponse) GetUnits() []*Unit {
@@ -1574,7 +1703,7 @@ type RemoveUnitRequest struct {
 
 func (x *RemoveUnitRequest) Reset() {
 	*x = RemoveUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1715,7 @@ func (x *RemoveUnitRequest) String() string {
 func (*RemoveUnitRequest) ProtoMessage() {}
 
 func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1728,7 @@ func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RemoveUnitRequest) GetHandle() *Handle {
@@ -1617,7 +1746,7 @@ type RemoveUnitResponse struct {
 
 func (x *RemoveUnitResponse) Reset() {
 	*x = RemoveUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1758,7 @@ func (x *RemoveUnitResponse) String() string {
 func (*RemoveUnitResponse) ProtoMessage() {}
 
 func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1771,7 @@ func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
 }
 
 type WatchUnitsRequest struct {
@@ -1653,7 +1782,7 @@ type WatchUnitsRequest struct {
 
 func (x *WatchUnitsRequest) Reset() {
 	*x = WatchUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1794,7 @@ func (x *WatchUnitsRequest) String() string {
 func (*WatchUnitsRequest) ProtoMessage() {}
 
 func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1807,7 @@ func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsRequest.ProtoReflect.Descriptor instead.
 func (*WatchUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
 }
 
 type WatchUnitsResponse struct {
@@ -1693,7 +1822,7 @@ type WatchUnitsResponse struct {
 
 func (x *WatchUnitsResponse) Reset() {
 	*x = WatchUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1834,7 @@ func (x *WatchUnitsResponse) String() string {
 func (*WatchUnitsResponse) ProtoMessage() {}
 
 func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1847,7 @@ func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsResponse.ProtoReflect.Descriptor instead.
 func (*WatchUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WatchUnitsResponse) GetUnit() *Unit {
@@ -1779,10 +1908,12 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x10memory_low_bytes\x18\x03 \x01(\x04R\x0ememoryLowBytes\x12(\n" +
 	"\x10memory_max_bytes\x18\x04 \x01(\x04R\x0ememoryMaxBytes\x12)\n" +
 	"\x10memory_unlimited\x18\x05 \x01(\bR\x0fmemoryUnlimited\x12\x1b\n" +
-	"\ttasks_max\x18\x06 \x01(\x04R\btasksMax\"\xae\x01\n" +
+	"\ttasks_max\x18\x06 \x01(\x04R\btasksMax\"\xa3\x02\n" +
 	"\aLogging\x121\n" +
 	"\x06driver\x18\x01 \x01(\x0e2\x19.broker.v1.Logging.DriverR\x06driver\x12\x19\n" +
-	"\bfd_token\x18\x02 \x01(\tR\afdToken\"U\n" +
+	"\bfd_token\x18\x02 \x01(\tR\afdToken\x12(\n" +
+	"\x10rate_limit_burst\x18\x03 \x01(\rR\x0erateLimitBurst\x12I\n" +
+	"\x13rate_limit_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11rateLimitInterval\"U\n" +
 	"\x06Driver\x12\x16\n" +
 	"\x12DRIVER_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1844,7 +1975,13 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\vTARGET_MAIN\x10\x01\x12\x0e\n" +
 	"\n" +
 	"TARGET_ALL\x10\x02\"\x14\n" +
-	"\x12SignalUnitResponse\";\n" +
+	"\x12SignalUnitResponse\"\x82\x01\n" +
+	"\x11ExecInUnitRequest\x12)\n" +
+	"\x06handle\x18\x01 \x01(\v2\x11.broker.v1.HandleR\x06handle\x12'\n" +
+	"\x04spec\x18\x02 \x01(\v2\x13.broker.v1.UnitSpecR\x04spec\x12\x19\n" +
+	"\bfd_token\x18\x03 \x01(\tR\afdToken\"9\n" +
+	"\x12ExecInUnitResponse\x12#\n" +
+	"\x04exit\x18\x01 \x01(\v2\x0f.broker.v1.ExitR\x04exit\";\n" +
 	"\x0eGetUnitRequest\x12)\n" +
 	"\x06handle\x18\x01 \x01(\v2\x11.broker.v1.HandleR\x06handle\"6\n" +
 	"\x0fGetUnitResponse\x12#\n" +
@@ -1864,7 +2001,7 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x13UNIT_STATE_STARTING\x10\x01\x12\x16\n" +
 	"\x12UNIT_STATE_RUNNING\x10\x02\x12\x15\n" +
 	"\x11UNIT_STATE_EXITED\x10\x03\x12\x13\n" +
-	"\x0fUNIT_STATE_LOST\x10\x042\x8d\x05\n" +
+	"\x0fUNIT_STATE_LOST\x10\x042\xd8\x05\n" +
 	"\rBrokerService\x127\n" +
 	"\x04Info\x12\x16.broker.v1.InfoRequest\x1a\x17.broker.v1.InfoResponse\x12I\n" +
 	"\n" +
@@ -1876,7 +2013,9 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\aGetUnit\x12\x19.broker.v1.GetUnitRequest\x1a\x1a.broker.v1.GetUnitResponse\x12F\n" +
 	"\tListUnits\x12\x1b.broker.v1.ListUnitsRequest\x1a\x1c.broker.v1.ListUnitsResponse\x12I\n" +
 	"\n" +
-	"RemoveUnit\x12\x1c.broker.v1.RemoveUnitRequest\x1a\x1d.broker.v1.RemoveUnitResponse\x12K\n" +
+	"RemoveUnit\x12\x1c.broker.v1.RemoveUnitRequest\x1a\x1d.broker.v1.RemoveUnitResponse\x12I\n" +
+	"\n" +
+	"ExecInUnit\x12\x1c.broker.v1.ExecInUnitRequest\x1a\x1d.broker.v1.ExecInUnitResponse\x12K\n" +
 	"\n" +
 	"WatchUnits\x12\x1c.broker.v1.WatchUnitsRequest\x1a\x1d.broker.v1.WatchUnitsResponse0\x01B/Z-nomad-systemd-driver/proto/broker/v1;brokerv1b\x06proto3"
 
@@ -1893,7 +2032,7 @@ func file_broker_v1_broker_proto_rawDescGZIP() []byte {
 }
 
 var file_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_broker_v1_broker_proto_goTypes = []any{
 	(UnitState)(0),                // 0: broker.v1.UnitState
 	(Logging_Driver)(0),           // 1: broker.v1.Logging.Driver
@@ -1916,70 +2055,78 @@ var file_broker_v1_broker_proto_goTypes = []any{
 	(*StopUnitResponse)(nil),      // 18: broker.v1.StopUnitResponse
 	(*SignalUnitRequest)(nil),     // 19: broker.v1.SignalUnitRequest
 	(*SignalUnitResponse)(nil),    // 20: broker.v1.SignalUnitResponse
-	(*GetUnitRequest)(nil),        // 21: broker.v1.GetUnitRequest
-	(*GetUnitResponse)(nil),       // 22: broker.v1.GetUnitResponse
-	(*ListUnitsRequest)(nil),      // 23: broker.v1.ListUnitsRequest
-	(*ListUnitsResponse)(nil),     // 24: broker.v1.ListUnitsResponse
-	(*RemoveUnitRequest)(nil),     // 25: broker.v1.RemoveUnitRequest
-	(*RemoveUnitResponse)(nil),    // 26: broker.v1.RemoveUnitResponse
-	(*WatchUnitsRequest)(nil),     // 27: broker.v1.WatchUnitsRequest
-	(*WatchUnitsResponse)(nil),    // 28: broker.v1.WatchUnitsResponse
-	nil,                           // 29: broker.v1.UnitSpec.LabelsEntry
-	nil,                           // 30: broker.v1.UnitSpec.EnvEntry
-	nil,                           // 31: broker.v1.Unit.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*ExecInUnitRequest)(nil),     // 21: broker.v1.ExecInUnitRequest
+	(*ExecInUnitResponse)(nil),    // 22: broker.v1.ExecInUnitResponse
+	(*GetUnitRequest)(nil),        // 23: broker.v1.GetUnitRequest
+	(*GetUnitResponse)(nil),       // 24: broker.v1.GetUnitResponse
+	(*ListUnitsRequest)(nil),      // 25: broker.v1.ListUnitsRequest
+	(*ListUnitsResponse)(nil),     // 26: broker.v1.ListUnitsResponse
+	(*RemoveUnitRequest)(nil),     // 27: broker.v1.RemoveUnitRequest
+	(*RemoveUnitResponse)(nil),    // 28: broker.v1.RemoveUnitResponse
+	(*WatchUnitsRequest)(nil),     // 29: broker.v1.WatchUnitsRequest
+	(*WatchUnitsResponse)(nil),    // 30: broker.v1.WatchUnitsResponse
+	nil,                           // 31: broker.v1.UnitSpec.LabelsEntry
+	nil,                           // 32: broker.v1.UnitSpec.EnvEntry
+	nil,                           // 33: broker.v1.Unit.LabelsEntry
+	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
 }
 var file_broker_v1_broker_proto_depIdxs = []int32{
-	29, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
-	30, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
+	31, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
+	32, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
 	6,  // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
 	7,  // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
 	8,  // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
 	1,  // 5: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
-	9,  // 6: broker.v1.Unit.handle:type_name -> broker.v1.Handle
-	0,  // 7: broker.v1.Unit.state:type_name -> broker.v1.UnitState
-	32, // 8: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
-	11, // 9: broker.v1.Unit.exit:type_name -> broker.v1.Exit
-	31, // 10: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
-	32, // 11: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
-	5,  // 12: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	10, // 13: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
-	5,  // 14: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
-	16, // 15: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
-	9,  // 16: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
-	33, // 17: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
-	10, // 18: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
-	9,  // 19: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
-	2,  // 20: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
-	9,  // 21: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
-	10, // 22: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
-	10, // 23: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
-	9,  // 24: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
-	10, // 25: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
-	3,  // 26: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
-	14, // 27: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
-	12, // 28: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
-	17, // 29: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
-	19, // 30: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
-	21, // 31: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
-	23, // 32: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
-	25, // 33: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
-	27, // 34: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
-	4,  // 35: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
-	15, // 36: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
-	13, // 37: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
-	18, // 38: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
-	20, // 39: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
-	22, // 40: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
-	24, // 41: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
-	26, // 42: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
-	28, // 43: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	34, // 6: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
+	9,  // 7: broker.v1.Unit.handle:type_name -> broker.v1.Handle
+	0,  // 8: broker.v1.Unit.state:type_name -> broker.v1.UnitState
+	35, // 9: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
+	11, // 10: broker.v1.Unit.exit:type_name -> broker.v1.Exit
+	33, // 11: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
+	35, // 12: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
+	5,  // 13: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	10, // 14: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
+	5,  // 15: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
+	16, // 16: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
+	9,  // 17: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
+	34, // 18: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
+	10, // 19: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
+	9,  // 20: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
+	2,  // 21: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
+	9,  // 22: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
+	5,  // 23: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	11, // 24: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
+	9,  // 25: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
+	10, // 26: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
+	10, // 27: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
+	9,  // 28: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
+	10, // 29: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
+	3,  // 30: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
+	14, // 31: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
+	12, // 32: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
+	17, // 33: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
+	19, // 34: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
+	23, // 35: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
+	25, // 36: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
+	27, // 37: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
+	21, // 38: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
+	29, // 39: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
+	4,  // 40: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
+	15, // 41: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
+	13, // 42: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
+	18, // 43: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
+	20, // 44: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
+	24, // 45: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
+	26, // 46: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
+	28, // 47: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
+	22, // 48: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
+	30, // 49: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
+	40, // [40:50] is the sub-list for method output_type
+	30, // [30:40] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_broker_v1_broker_proto_init() }
@@ -1993,7 +2140,7 @@ func file_broker_v1_broker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_broker_v1_broker_proto_rawDesc), len(file_broker_v1_broker_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,7 @@ const (
 	BrokerService_GetUnit_FullMethodName    = "/broker.v1.BrokerService/GetUnit"
 	BrokerService_ListUnits_FullMethodName  = "/broker.v1.BrokerService/ListUnits"
 	BrokerService_RemoveUnit_FullMethodName = "/broker.v1.BrokerService/RemoveUnit"
+	BrokerService_ExecInUnit_FullMethodName = "/broker.v1.BrokerService/ExecInUnit"
 	BrokerService_WatchUnits_FullMethodName = "/broker.v1.BrokerService/WatchUnits"
 )
 
@@ -79,6 +80,15 @@ type BrokerServiceClient interface {
 	// RemoveUnit kills what is left of the unit and forgets it, its exit status
 	// included. Removing a unit that is gone or unknown succeeds.
 	RemoveUnit(ctx context.Context, in *RemoveUnitRequest, opts ...grpc.CallOption) (*RemoveUnitResponse, error)
+	// ExecInUnit runs one more program beside a running unit: with the same user,
+	// sandbox and view of the file system, in a control group of its own with the
+	// same limits. It returns when the program has ended. The program and all it
+	// left are killed when the unit ends, or when the caller goes away.
+	//
+	// Errors: NOT_FOUND (no such unit, or it does not run any more),
+	// FAILED_PRECONDITION (the program could not be executed), and those of
+	// StartUnit; policy must allow sessions in so many words.
+	ExecInUnit(ctx context.Context, in *ExecInUnitRequest, opts ...grpc.CallOption) (*ExecInUnitResponse, error)
 	// WatchUnits streams the state of all units of the calling client: first the
 	// present state of each, then a message with synced set, then each change.
 	WatchUnits(ctx context.Context, in *WatchUnitsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUnitsResponse], error)
@@ -172,6 +182,16 @@ func (c *brokerServiceClient) RemoveUnit(ctx context.Context, in *RemoveUnitRequ
 	return out, nil
 }
 
+func (c *brokerServiceClient) ExecInUnit(ctx context.Context, in *ExecInUnitRequest, opts ...grpc.CallOption) (*ExecInUnitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExecInUnitResponse)
+	err := c.cc.Invoke(ctx, BrokerService_ExecInUnit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *brokerServiceClient) WatchUnits(ctx context.Context, in *WatchUnitsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUnitsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &BrokerService_ServiceDesc.Streams[0], BrokerService_WatchUnits_FullMethodName, cOpts...)
@@ -229,6 +249,15 @@ type BrokerServiceServer interface {
 	// RemoveUnit kills what is left of the unit and forgets it, its exit status
 	// included. Removing a unit that is gone or unknown succeeds.
 	RemoveUnit(context.Context, *RemoveUnitRequest) (*RemoveUnitResponse, error)
+	// ExecInUnit runs one more program beside a running unit: with the same user,
+	// sandbox and view of the file system, in a control group of its own with the
+	// same limits. It returns when the program has ended. The program and all it
+	// left are killed when the unit ends, or when the caller goes away.
+	//
+	// Errors: NOT_FOUND (no such unit, or it does not run any more),
+	// FAILED_PRECONDITION (the program could not be executed), and those of
+	// StartUnit; policy must allow sessions in so many words.
+	ExecInUnit(context.Context, *ExecInUnitRequest) (*ExecInUnitResponse, error)
 	// WatchUnits streams the state of all units of the calling client: first the
 	// present state of each, then a message with synced set, then each change.
 	WatchUnits(*WatchUnitsRequest, grpc.ServerStreamingServer[WatchUnitsResponse]) error
@@ -265,6 +294,9 @@ func (UnimplementedBrokerServiceServer) ListUnits(context.Context, *ListUnitsReq
 }
 func (UnimplementedBrokerServiceServer) RemoveUnit(context.Context, *RemoveUnitRequest) (*RemoveUnitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveUnit not implemented")
+}
+func (UnimplementedBrokerServiceServer) ExecInUnit(context.Context, *ExecInUnitRequest) (*ExecInUnitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExecInUnit not implemented")
 }
 func (UnimplementedBrokerServiceServer) WatchUnits(*WatchUnitsRequest, grpc.ServerStreamingServer[WatchUnitsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchUnits not implemented")
@@ -434,6 +466,24 @@ func _BrokerService_RemoveUnit_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BrokerService_ExecInUnit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExecInUnitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BrokerServiceServer).ExecInUnit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BrokerService_ExecInUnit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BrokerServiceServer).ExecInUnit(ctx, req.(*ExecInUnitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BrokerService_WatchUnits_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchUnitsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -483,6 +533,10 @@ var BrokerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveUnit",
 			Handler:    _BrokerService_RemoveUnit_Handler,
+		},
+		{
+			MethodName: "ExecInUnit",
+			Handler:    _BrokerService_ExecInUnit_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
