@@ -39,12 +39,16 @@ func (a *audit) decided(ctx context.Context, p policy.Peer, r *policy.Request, d
 	for k, v := range r.Labels {
 		attrs = append(attrs, slog.String(k, v))
 	}
+	what := "start"
+	if r.Session {
+		what = "session"
+	}
 	if err != nil {
 		attrs = append(attrs, slog.String("BROKER_REASON", err.Error()))
-		a.log.LogAttrs(ctx, slog.LevelWarn, "start denied", attrs...)
+		a.log.LogAttrs(ctx, slog.LevelWarn, what+" denied", attrs...)
 		return
 	}
-	a.log.LogAttrs(ctx, slog.LevelInfo, "start allowed", append(attrs, slog.String(fieldRule, d.Rule()))...)
+	a.log.LogAttrs(ctx, slog.LevelInfo, what+" allowed", append(attrs, slog.String(fieldRule, d.Rule()))...)
 }
 
 func (a *audit) started(ctx context.Context, r *record, d *policy.Decision, err error) {

@@ -20,6 +20,8 @@ var (
 	errNotFound = errors.New("no such unit; it was removed, or was never started by this client")
 	// errOtherContent: an id names one start, for ever.
 	errOtherContent = errors.New("a unit with this id exists and was started with other content; use a new id for each start")
+	// errNotRunning: there is nothing left to run beside.
+	errNotRunning = errors.New("the unit does not run any more")
 	// errStopping: the broker is on its way down.
 	errStopping = errors.New("the broker is stopping; try again")
 )
@@ -54,6 +56,8 @@ func statusOf(err error, requestID string) error {
 		return status.Error(codes.Unauthenticated, err.Error())
 	case errors.Is(err, errNotFound), errors.Is(err, systemd.ErrNotFound):
 		return status.Error(codes.NotFound, errNotFound.Error())
+	case errors.Is(err, errNotRunning):
+		return status.Error(codes.NotFound, err.Error())
 	case errors.Is(err, errOtherContent):
 		return status.Error(codes.AlreadyExists, err.Error())
 	case errors.Is(err, errStopping), errors.Is(err, systemd.ErrNotStarted),

@@ -21,21 +21,28 @@ const (
 	fdLifetime = 30 * time.Second
 	// fdHandTimeout bounds a hand-over, so that a silent client holds nothing.
 	fdHandTimeout = 5 * time.Second
-	// maxWaitingFDs bounds the pairs of one client that wait at once.
+	// maxWaitingFDs bounds the sets of one client that wait at once.
 	maxWaitingFDs = 64
 	tokenBytes    = 64
 )
 
-// logFDs are a unit's standard output and error on their way to PID 1.
-type logFDs struct{ stdout, stderr int }
+// Numbers of descriptors that belong together.
+const (
+	logFDs     = 2 // standard output and error of a unit
+	sessionFDs = 3 // standard input, output and error of a session
+)
 
-func (l logFDs) close() {
-	_ = unix.Close(l.stdout)
-	_ = unix.Close(l.stderr)
+// descriptors are what a client handed over, on their way to PID 1.
+type descriptors []int
+
+func (d descriptors) close() {
+	for _, fd := range d {
+		_ = unix.Close(fd)
+	}
 }
 
-// fdStore keeps descriptors that clients handed over until the StartUnit that
-// names their token takes them. A token belongs to the uid that sent it.
+// fdStore keeps descriptors that clients handed over until the StartUnit or
+// ExecInUnit that names their token takes them. A token belongs to the uid that sent it.
 type fdStore struct {
 	mu      sync.Mutex
 	waiting map[fdKey]waitingFDs
@@ -48,7 +55,7 @@ type fdKey struct {
 }
 
 type waitingFDs struct {
-	logFDs
+	descriptors
 	expire *time.Timer
 }
 
@@ -58,43 +65,55 @@ func newFDStore() *fdStore {
 
 // put keeps fds under the token, or reports why it does not; then they are
 // still the caller's.
-func (s *fdStore) put(key fdKey, fds logFDs) error {
+func (s *fdStore) put(key fdKey, fds descriptors) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.waiting[key]; ok {
 		return errors.New("this token is in use; choose a new random one")
 	}
 	if s.count[key.uid] >= maxWaitingFDs {
-		return fmt.Errorf("%d pairs of descriptors wait for their StartUnit already", maxWaitingFDs)
+		return fmt.Errorf("%d sets of descriptors wait to be used already", maxWaitingFDs)
 	}
 	s.count[key.uid]++
 	s.waiting[key] = waitingFDs{fds, time.AfterFunc(fdLifetime, func() {
-		if fds, ok := s.take(key); ok {
+		if fds, ok := s.remove(key); ok {
 			fds.close()
 		}
 	})}
 	return nil
 }
 
-// take removes the descriptors and gives them to the caller.
-func (s *fdStore) take(key fdKey) (logFDs, bool) {
+// take removes the descriptors, which must be n, and gives them to the caller.
+func (s *fdStore) take(key fdKey, n int) (descriptors, error) {
+	fds, ok := s.remove(key)
+	if !ok {
+		return nil, invalid("fd_token", "no descriptors wait under this token; hand them over first, at most %s before", fdLifetime)
+	}
+	if len(fds) != n {
+		fds.close()
+		return nil, invalid("fd_token", "%d descriptors wait under this token, %d are needed", len(fds), n)
+	}
+	return fds, nil
+}
+
+func (s *fdStore) remove(key fdKey) (descriptors, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w, ok := s.waiting[key]
 	if !ok {
-		return logFDs{}, false
+		return nil, false
 	}
 	w.expire.Stop()
 	delete(s.waiting, key)
 	if s.count[key.uid]--; s.count[key.uid] == 0 {
 		delete(s.count, key.uid)
 	}
-	return w.logFDs, true
+	return w.descriptors, true
 }
 
 // ServeFDs takes descriptors from clients over l, a SOCK_SEQPACKET Unix socket,
 // until ctx ends. A client sends one message, a token of 64 hexadecimal digits
-// with exactly two descriptors attached (SCM_RIGHTS), and gets "ok" or a reason.
+// with two or three descriptors attached (SCM_RIGHTS), and gets "ok" or a reason.
 func (s *Server) ServeFDs(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
@@ -141,51 +160,47 @@ func (s *Server) handOver(conn net.Conn) error {
 	return err
 }
 
-func (s *Server) keep(p policy.Peer, token string, fds logFDs) error {
+func (s *Server) keep(p policy.Peer, token string, fds descriptors) error {
 	if !tokenPattern.MatchString(token) {
 		return errors.New("the token is not 64 hexadecimal digits")
 	}
-	for _, fd := range []int{fds.stdout, fds.stderr} {
-		if err := checkLogFD(fd, p.UID); err != nil {
-			return err
-		}
+	if err := checkDescriptors(fds, p.UID); err != nil {
+		return err
 	}
 	return s.fds.put(fdKey{p.UID, token}, fds)
 }
 
-// receive reads one message with two descriptors. Whatever else came attached
-// is closed.
-func receive(conn net.Conn) (string, logFDs, error) {
+// receive reads one message with its descriptors. When they are too many or too
+// few, all are closed.
+func receive(conn net.Conn) (string, descriptors, error) {
 	uc, ok := conn.(interface {
 		ReadMsgUnix(b, oob []byte) (n, oobn, flags int, addr *net.UnixAddr, err error)
 	})
 	if !ok {
-		return "", logFDs{}, fmt.Errorf("cannot receive descriptors over a %T", conn)
+		return "", nil, fmt.Errorf("cannot receive descriptors over a %T", conn)
 	}
-	buf, oob := make([]byte, tokenBytes+1), make([]byte, unix.CmsgSpace(2*4))
+	buf, oob := make([]byte, tokenBytes+1), make([]byte, unix.CmsgSpace(sessionFDs*4))
 	n, oobn, flags, _, err := uc.ReadMsgUnix(buf, oob)
 	if err != nil {
-		return "", logFDs{}, fmt.Errorf("cannot receive descriptors: %w", err)
+		return "", nil, fmt.Errorf("cannot receive descriptors: %w", err)
 	}
 	fds, err := parseRights(oob[:oobn])
-	if err == nil && (len(fds) != 2 || flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC) != 0) {
-		err = fmt.Errorf("the message holds %d descriptors and %d bytes; 2 and %d are expected", len(fds), n, tokenBytes)
+	if err == nil && (len(fds) != logFDs && len(fds) != sessionFDs || flags&(unix.MSG_CTRUNC|unix.MSG_TRUNC) != 0) {
+		err = fmt.Errorf("the message holds %d descriptors and %d bytes; %d or %d and %d are expected", len(fds), n, logFDs, sessionFDs, tokenBytes)
 	}
 	if err != nil {
-		for _, fd := range fds {
-			_ = unix.Close(fd)
-		}
-		return "", logFDs{}, err
+		fds.close()
+		return "", nil, err
 	}
-	return string(buf[:n]), logFDs{fds[0], fds[1]}, nil
+	return string(buf[:n]), fds, nil
 }
 
-func parseRights(oob []byte) ([]int, error) {
+func parseRights(oob []byte) (descriptors, error) {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the descriptors: %w", err)
 	}
-	var all []int
+	var all descriptors
 	for _, m := range messages {
 		fds, err := unix.ParseUnixRights(&m)
 		all = append(all, fds...)
@@ -197,33 +212,4 @@ func parseRights(oob []byte) ([]int, error) {
 		unix.CloseOnExec(fd)
 	}
 	return all, nil
-}
-
-// checkLogFD accepts what a unit may write its output to: a FIFO of the
-// client's own, or /dev/null. The broker never opens a path for a log, so there
-// is no path to be swapped.
-func checkLogFD(fd int, uid uint32) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("cannot look at a descriptor: %w", err)
-	}
-	mode, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	if err != nil {
-		return fmt.Errorf("cannot look at a descriptor: %w", err)
-	}
-	if mode&unix.O_PATH != 0 || mode&unix.O_ACCMODE == unix.O_RDONLY {
-		return errors.New("a log descriptor is not open for writing")
-	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFIFO:
-		if st.Uid != uid {
-			return fmt.Errorf("a log FIFO belongs to uid %d, not to the client", st.Uid)
-		}
-		return nil
-	case unix.S_IFCHR:
-		if st.Rdev == unix.Mkdev(1, 3) {
-			return nil
-		}
-	}
-	return errors.New("a log descriptor is neither a FIFO nor /dev/null")
 }

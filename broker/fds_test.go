@@ -5,6 +5,7 @@ package broker
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -65,19 +66,19 @@ func TestCheckLogFD(t *testing.T) {
 func TestFDStoreGivesDescriptorsToTheirOwnerOnce(t *testing.T) {
 	s := newFDStore()
 	key := fdKey{1000, "token"}
-	if err := s.put(key, logFDs{3, 4}); err != nil {
+	if err := s.put(key, descriptors{3, 4}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.put(key, logFDs{5, 6}); err == nil {
+	if err := s.put(key, descriptors{5, 6}); err == nil {
 		t.Error("a token was taken twice")
 	}
-	if _, ok := s.take(fdKey{1001, "token"}); ok {
+	if _, err := s.take(fdKey{1001, "token"}, 2); err == nil {
 		t.Error("another uid took the descriptors")
 	}
-	if fds, ok := s.take(key); !ok || fds != (logFDs{3, 4}) {
-		t.Errorf("got %v, %v", fds, ok)
+	if fds, err := s.take(key, 2); err != nil || !slices.Equal(fds, descriptors{3, 4}) {
+		t.Errorf("got %v, %v", fds, err)
 	}
-	if _, ok := s.take(key); ok {
+	if _, err := s.take(key, 2); err == nil {
 		t.Error("the descriptors were given twice")
 	}
 }
@@ -86,14 +87,14 @@ func TestFDStoreBoundsWhatWaits(t *testing.T) {
 	s := newFDStore()
 	for i := range maxWaitingFDs {
 		key := fdKey{1000, string(rune('a' + i))}
-		if err := s.put(key, logFDs{-1, -1}); err != nil {
+		if err := s.put(key, descriptors{-1, -1}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.put(fdKey{1000, "one more"}, logFDs{-1, -1}); err == nil {
+	if err := s.put(fdKey{1000, "one more"}, descriptors{-1, -1}); err == nil {
 		t.Error("one more than the limit was accepted")
 	}
-	if err := s.put(fdKey{1001, "another"}, logFDs{-1, -1}); err != nil {
+	if err := s.put(fdKey{1001, "another"}, descriptors{-1, -1}); err != nil {
 		t.Errorf("another client is held up: %v", err)
 	}
 }

@@ -4,11 +4,14 @@ package broker
 
 import (
 	"maps"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -21,7 +24,15 @@ const (
 	fieldSHA256 = "BROKER_REQUEST_SHA256"
 	fieldRule   = "BROKER_RULE"
 	fieldUID    = "BROKER_CLIENT_UID"
+	// fieldUser is the user of the host that the unit runs as, or ephemeralUser.
+	fieldUser = "BROKER_USER"
+	// fieldSession is the unit beside which a session runs.
+	fieldSession = "BROKER_SESSION_OF"
 )
+
+// ephemeralUser stands for the user of a unit with an ephemeral uid; no user
+// can be called so.
+const ephemeralUser = "-"
 
 // record is what the broker knows of one unit.
 type record struct {
@@ -29,6 +40,8 @@ type record struct {
 	client, id, unit string
 	sha256           string
 	rule             string
+	user             string // see fieldUser
+	session          string // see fieldSession; empty for what clients know as units
 	labels           map[string]string
 
 	// started is closed when the start has ended, well or not.
@@ -46,13 +59,38 @@ type record struct {
 	stopping   *stopping
 }
 
-func newRecord(client, id, unit, sha256, rule string, labels map[string]string) *record {
-	return &record{
-		client: client, id: id, unit: unit, sha256: sha256, rule: rule, labels: labels,
-		started: make(chan struct{}),
-		ended:   make(chan struct{}),
-		state:   brokerv1.UnitState_UNIT_STATE_STARTING,
+// begun prepares a record for the start of its unit.
+func (r *record) begun() *record {
+	r.started, r.ended = make(chan struct{}), make(chan struct{})
+	r.state = brokerv1.UnitState_UNIT_STATE_STARTING
+	return r
+}
+
+// fields are the record's own journal fields, from which recordOf makes it again.
+func (r *record) fields(uid uint32) map[string]string {
+	f := map[string]string{
+		fieldClient: r.client, fieldUID: strconv.FormatUint(uint64(uid), 10),
+		fieldID: r.id, fieldSHA256: r.sha256, fieldRule: r.rule, fieldUser: r.user,
 	}
+	if r.session != "" {
+		f[fieldSession] = r.session
+	}
+	return f
+}
+
+// recordOf is the record of a unit of the client that an earlier broker
+// started, by the unit's journal fields; false if they are not a broker's.
+func recordOf(c *policy.Client, unit string, f map[string]string) (*record, bool) {
+	if f[fieldClient] != c.Name || f[fieldID] == "" {
+		return nil, false
+	}
+	labels := maps.Clone(f)
+	maps.DeleteFunc(labels, func(k, _ string) bool { return !strings.HasPrefix(k, labelPrefix(c)) })
+	r := &record{
+		client: c.Name, id: f[fieldID], unit: unit, sha256: f[fieldSHA256], rule: f[fieldRule],
+		user: f[fieldUser], session: f[fieldSession], labels: labels,
+	}
+	return r.begun(), true
 }
 
 type recordKey struct{ client, id string }
@@ -118,7 +156,7 @@ func (g *registry) find(client string, h *brokerv1.Handle) (*record, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	r, ok := g.byUnit[h.GetUnit()]
-	if !ok || r.client != client || !r.live || r.invocation != h.GetInvocationId() {
+	if !ok || r.client != client || !r.live || r.session != "" || r.invocation != h.GetInvocationId() {
 		return nil, errNotFound
 	}
 	return r, nil
@@ -196,7 +234,7 @@ func (r *record) applyLocked(st *systemd.Status) bool {
 // publishLocked tells r's watchers, and those who wait for its end.
 func (g *registry) publishLocked(r *record) (ended bool) {
 	for w := range g.watchers {
-		if w.client == r.client {
+		if w.sees(r) {
 			w.mark(r)
 		}
 	}

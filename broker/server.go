@@ -160,9 +160,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		grpc.WaitForHandlers(true),
 	)
 	brokerv1.RegisterBrokerServiceServer(srv, s)
+	// What goes on in the background needs the news from systemd to its end.
+	news, stopNews := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNews()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := s.follow(ctx); ctx.Err() == nil {
+		if err := s.follow(news); news.Err() == nil {
 			cancel(fmt.Errorf("cannot follow systemd: %w", err))
 		}
 	})
@@ -175,8 +178,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	})
 	err := srv.Serve(newLimitListener(l))
 	cancel(err)
-	wg.Wait()
 	s.background.Wait()
+	stopNews()
+	wg.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}

@@ -37,15 +37,18 @@ func clientUID() uint32 {
 	return 991
 }
 
-type oneUser struct{}
+type twoUsers struct{}
 
-func (oneUser) User(name string) (policy.User, error) {
-	if name == "nomad" {
+func (twoUsers) User(name string) (policy.User, error) {
+	switch name {
+	case "nomad":
 		return policy.User{Name: name, UID: clientUID(), GID: 991}, nil
+	case "alice":
+		return policy.User{Name: name, UID: 2001, GID: 2001}, nil
 	}
 	return policy.User{}, policy.ErrUnknown
 }
-func (oneUser) Group(string) (uint32, error) { return 0, policy.ErrUnknown }
+func (twoUsers) Group(string) (uint32, error) { return 0, policy.ErrUnknown }
 
 const testPolicy = `
 version = 1
@@ -65,6 +68,18 @@ rule "local" {
     dynamic_user = true
   }
   log_drivers = ["fds", "journal"]
+  sessions    = true
+}
+rule "users" {
+  client = "nomad"
+  exec {
+    under = ["/local"]
+  }
+  run_as {
+    users = ["alice"]
+  }
+  log_drivers = ["journal"]
+  sessions    = true
 }
 `
 
@@ -78,6 +93,7 @@ type world struct {
 	socket string
 	fds    string
 	run    string
+	tokens int // made so far
 	stop   func()
 }
 
@@ -108,7 +124,7 @@ func (w *world) own(path string) {
 func (w *world) policy() *policy.Policy {
 	w.t.Helper()
 	text := strings.ReplaceAll(testPolicy, "ALLOC", w.alloc)
-	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, oneUser{})
+	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, twoUsers{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -530,7 +546,8 @@ func TestHandOverRefuses(t *testing.T) {
 		fds         []int
 	}{
 		{"one descriptor", token, []int{null}},
-		{"three descriptors", token, []int{null, null, null}},
+		{"four descriptors", token, []int{null, null, null, null}},
+		{"a file among three", token, []int{null, file, null}},
 		{"a file", token, []int{null, file}},
 		{"a short token", "a", []int{null, null}},
 		{"a long token", token + "aaaaaaaaaaa", []int{null, null}},

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ func (s *Server) CheckStart(ctx context.Context, req *brokerv1.CheckStartRequest
 	if err := known(req); err != nil {
 		return nil, err
 	}
-	d, err := s.decide(ctx, req.GetSpec())
+	d, err := s.decide(ctx, req.GetSpec(), request)
 	if denial, ok := errors.AsType[*policy.Denial](err); ok {
 		return &brokerv1.CheckStartResponse{Denial: denialMessage(denial, requestID(ctx))}, nil
 	}
@@ -44,7 +43,7 @@ func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) 
 	if err := known(req); err != nil {
 		return nil, err
 	}
-	d, err := s.decide(ctx, req.GetSpec())
+	d, err := s.decide(ctx, req.GetSpec(), request)
 	if err != nil {
 		return nil, err
 	}
@@ -55,8 +54,11 @@ func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) 
 	return &brokerv1.StartUnitResponse{Unit: s.units.snapshot(r)}, nil
 }
 
-// decide asks the policy in force. Nothing starts without the decision it returns.
-func (s *Server) decide(ctx context.Context, spec *brokerv1.UnitSpec) (*policy.Decision, error) {
+// decide asks the policy in force about what read makes of spec. Nothing starts
+// without the decision it returns.
+func (s *Server) decide(
+	ctx context.Context, spec *brokerv1.UnitSpec, read func(*brokerv1.UnitSpec, string) (*policy.Request, error),
+) (*policy.Decision, error) {
 	p, err := peerOf(ctx)
 	if err != nil {
 		return nil, err
@@ -66,7 +68,7 @@ func (s *Server) decide(ctx context.Context, spec *brokerv1.UnitSpec) (*policy.D
 	if !ok {
 		return nil, notAClient(p)
 	}
-	r, err := request(spec, labelPrefix(client))
+	r, err := read(spec, labelPrefix(client))
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +86,12 @@ func labelPrefix(c *policy.Client) string {
 // startOnce starts the unit of d, or waits for and returns the unit that the
 // same request started before.
 func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *brokerv1.UnitSpec) (*record, error) {
-	req, client := d.Request(), d.Client()
+	client := d.Client()
 	sum, err := digest(spec)
 	if err != nil {
 		return nil, err
 	}
-	own := newRecord(client.Name, req.ID, unit.Name(client.UnitPrefix, req.Name, req.ID), sum, d.Rule(), req.Labels)
-	r, first, err := s.units.reserve(own, client.MaxUnits)
+	r, first, err := s.units.reserve(newRecord(d, sum), client.MaxUnits)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +104,7 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 	s.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 		defer cancel()
-		run <- s.start(ctx, r, d, spec.GetLogging().GetFdToken())
+		run <- s.start(ctx, r, d, spec.GetLogging().GetFdToken(), nil)
 	})
 	select {
 	case err := <-run:
@@ -128,10 +129,25 @@ func (s *Server) joinStart(ctx context.Context, r *record, sum string) (*record,
 	return r, r.startErr
 }
 
+// newRecord is the record of the unit that d allows.
+func newRecord(d *policy.Decision, sha256 string) *record {
+	req, client := d.Request(), d.Client()
+	user := ephemeralUser
+	if u, ok := d.User(); ok {
+		user = u.Name
+	}
+	r := &record{
+		client: client.Name, id: req.ID, unit: unit.Name(client.UnitPrefix, req.Name, req.ID),
+		sha256: sha256, rule: d.Rule(), user: user, labels: req.Labels,
+	}
+	return r.begun()
+}
+
 // start prepares what the unit needs and has PID 1 start it. It always ends r's
-// start, and leaves nothing behind when it fails.
-func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, token string) error {
-	st, err := s.run(ctx, r, d, token)
+// start, and leaves nothing behind when it fails. A session's parent is the unit
+// beside which it runs.
+func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) error {
+	st, err := s.run(ctx, r, d, token, parent)
 	s.audit.started(ctx, r, d, err)
 	if s.units.finish(r, &st, err) {
 		s.reap(ctx, r.unit, &st)
@@ -139,7 +155,7 @@ func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, token
 	return err
 }
 
-func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token string) (systemd.Status, error) {
+func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) (systemd.Status, error) {
 	req := d.Request()
 	if err := s.checkCommand(req.Command); err != nil {
 		return systemd.Status{}, err
@@ -147,24 +163,20 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token s
 	if err := checkDirectories(d); err != nil {
 		return systemd.Status{}, err
 	}
-	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: map[string]string{
-		fieldClient: r.client, fieldUID: strconv.FormatUint(uint64(d.Client().UID), 10),
-		fieldID: r.id, fieldSHA256: r.sha256, fieldRule: r.rule,
-	}}
-	if req.LogDriver == policy.LogFDs {
-		p, err := peerOf(ctx)
-		if err != nil {
-			return systemd.Status{}, err
-		}
-		fds, ok := s.fds.take(fdKey{p.UID, token})
-		if !ok {
-			return systemd.Status{}, invalid("logging.fd_token", "no descriptors wait under this token; hand them over first, at most %s before", fdLifetime)
-		}
-		defer fds.close()
-		host.Stdout, host.Stderr = fds.stdout, fds.stderr
+	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID)}
+	fds, err := s.stdio(ctx, req, token)
+	if err != nil {
+		return systemd.Status{}, err
+	}
+	defer fds.close()
+	switch len(fds) {
+	case logFDs:
+		host.Stdout, host.Stderr = fds[0], fds[1]
+	case sessionFDs:
+		host.Session = &unit.Session{Unit: parent.unit, ID: parent.id, Stdin: fds[0]}
+		host.Stdout, host.Stderr = fds[1], fds[2]
 	}
 	user, fixed := d.User()
-	var err error
 	if host.Passwd, host.Group, err = s.accounts(user, fixed); err != nil {
 		return systemd.Status{}, err
 	}
@@ -181,6 +193,23 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token s
 		return st, s.explainStart(ctx, d, r.unit, err)
 	}
 	return st, nil
+}
+
+// stdio takes the descriptors that the request needs, which are none if its
+// output goes elsewhere.
+func (s *Server) stdio(ctx context.Context, req *policy.Request, token string) (descriptors, error) {
+	n := sessionFDs
+	if !req.Session {
+		if req.LogDriver != policy.LogFDs {
+			return nil, nil
+		}
+		n = logFDs
+	}
+	p, err := peerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.fds.take(fdKey{p.UID, token}, n)
 }
 
 // digest identifies the content of a request. The token of the descriptors is

@@ -23,7 +23,7 @@ func (s *Server) Info(ctx context.Context, req *brokerv1.InfoRequest) (*brokerv1
 		KernelVersion:  s.kernel,
 		Client:         client.Name,
 		PolicySha256:   s.policy.Load().SHA256(),
-		Features:       []string{"logging-fds", "logging-journal"},
+		Features:       []string{"logging-fds", "logging-journal", "logging-none", "sessions"},
 	}
 	if _, ok := s.policy.Load().Client(client.UID); !ok {
 		info.UnhealthyReason = "no policy that knows this client is in force; see systemctl status systemd-brokerd and run systemd-brokerd policy check"

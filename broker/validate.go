@@ -9,10 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 	"unicode/utf8"
-
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"nomad-systemd-driver/broker/policy"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
@@ -36,6 +35,8 @@ const (
 	maxEnvs      = 4096
 	maxEnvBytes  = 256 << 10
 	maxCPU       = 8191
+
+	maxLogInterval = 24 * time.Hour
 )
 
 var (
@@ -49,6 +50,8 @@ var (
 	// daemon-reload, where white space, quotes, ":", "%" and "\" would change
 	// their meaning.
 	pathPattern = regexp.MustCompile(`\A/[A-Za-z0-9._@+=,/-]*\z`)
+	// fileNamePattern does not match what systemd reads as a prefix, such as "+".
+	fileNamePattern = regexp.MustCompile(`\A[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}\z`)
 )
 
 // invalidError is a request that is malformed, whatever policy says.
@@ -61,50 +64,30 @@ func invalid(field, format string, args ...any) error {
 	return &invalidError{field, fmt.Sprintf(format, args...)}
 }
 
-// known refuses a message that carries anything this broker does not know: a
-// newer client's restriction must not be dropped in silence.
-func known(m proto.Message) error {
-	return knownMessage(m.ProtoReflect(), string(m.ProtoReflect().Descriptor().Name()))
-}
-
-func knownMessage(m protoreflect.Message, at string) (err error) {
-	if len(m.GetUnknown()) > 0 {
-		return invalid(at, "holds a field this broker does not know; upgrade systemd-brokerd or use an older client")
-	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		where := at + "." + string(f.Name())
-		switch {
-		case f.IsMap():
-			if f.MapValue().Message() != nil {
-				v.Map().Range(func(_ protoreflect.MapKey, e protoreflect.Value) bool {
-					err = knownMessage(e.Message(), where)
-					return err == nil
-				})
-			}
-		case f.IsList():
-			for i := 0; i < v.List().Len() && err == nil && f.Message() != nil; i++ {
-				err = knownMessage(v.List().Get(i).Message(), where)
-			}
-		case f.Message() != nil:
-			err = knownMessage(v.Message(), where)
-		case f.Enum() != nil && f.Enum().Values().ByNumber(v.Enum()) == nil:
-			err = invalid(where, "has the value %d, which this broker does not know; upgrade systemd-brokerd or use an older client", v.Enum())
-		}
-		return err == nil
-	})
-	return err
-}
-
 // request turns a client's specification into the immutable request that
 // policy decides on, or says what is malformed in it. labelPrefix is what the
 // name of each label must start with.
 func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
+	return checked(spec, labelPrefix, checkCommandPath, checkLogging)
+}
+
+// sessionRequest is request for a session.
+func sessionRequest(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
+	r, err := checked(spec, labelPrefix, checkSession)
+	if err != nil {
+		return nil, err
+	}
+	r.Session = true
+	return r, nil
+}
+
+func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1.UnitSpec) error) (*policy.Request, error) {
 	if spec == nil {
 		return nil, invalid("spec", "is missing")
 	}
-	for _, check := range []func(*brokerv1.UnitSpec) error{
-		checkID, checkName, checkCommand, checkEnv, checkUser, checkPaths, checkResources, checkLogging,
-	} {
+	for _, check := range append([]func(*brokerv1.UnitSpec) error{
+		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkResources,
+	}, more...) {
 		if err := check(spec); err != nil {
 			return nil, err
 		}
@@ -133,8 +116,16 @@ func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, erro
 			TasksMax:        res.GetTasksMax(),
 		},
 		LogDriver:        logDrivers[spec.GetLogging().GetDriver()],
+		LogRate:          logRate(spec.GetLogging()),
 		WorkingDirectory: spec.GetWorkingDirectory(),
 	}, nil
+}
+
+func logRate(l *brokerv1.Logging) policy.LogRate {
+	return policy.LogRate{
+		Burst:        l.GetRateLimitBurst(),
+		IntervalUSec: uint64(l.GetRateLimitInterval().AsDuration().Microseconds()), //nolint:gosec // checkRate
+	}
 }
 
 var logDrivers = map[brokerv1.Logging_Driver]policy.LogDriver{
@@ -170,17 +161,30 @@ func checkLabels(labels map[string]string, prefix string) error {
 		if !labelPattern.MatchString(k) || !strings.HasPrefix(k, prefix) {
 			return invalid("labels", "%s does not start with %s or holds more than [A-Z0-9_]", quote(k), prefix)
 		}
-		if len(v) > maxLabelBytes || !plain(v) {
-			return invalid("labels", "the value of %s is over %d bytes or holds control characters", k, maxLabelBytes)
+		// White space would end the value at the next daemon-reload, and begin
+		// another field (config_parse_log_extra_fields in systemd's source).
+		if len(v) > maxLabelBytes || !plain(v) || strings.ContainsFunc(v, unicode.IsSpace) {
+			return invalid("labels", "the value of %s is over %d bytes or holds white space or control characters", k, maxLabelBytes)
 		}
 	}
 	return nil
 }
 
-func checkCommand(s *brokerv1.UnitSpec) error {
-	if err := checkPath("command", s.GetCommand()); err != nil {
-		return err
+func checkCommandPath(s *brokerv1.UnitSpec) error { return checkPath("command", s.GetCommand()) }
+
+// checkSession checks what differs in a session: the command may be a file
+// name, and there is no logging.
+func checkSession(s *brokerv1.UnitSpec) error {
+	if s.GetLogging() != nil {
+		return invalid("logging", "a session has none")
 	}
+	if fileNamePattern.MatchString(s.GetCommand()) {
+		return nil
+	}
+	return checkCommandPath(s)
+}
+
+func checkArgs(s *brokerv1.UnitSpec) error {
 	if len(s.GetArgs()) > maxArgs {
 		return invalid("args", "there are %d, more than %d", len(s.GetArgs()), maxArgs)
 	}
@@ -275,27 +279,18 @@ func checkLogging(s *brokerv1.UnitSpec) error {
 	if fds := l.GetDriver() == brokerv1.Logging_DRIVER_FDS; fds != tokenPattern.MatchString(l.GetFdToken()) {
 		return invalid("logging.fd_token", "must be 64 hexadecimal digits with DRIVER_FDS, and empty without")
 	}
-	return nil
+	return checkRate(l)
 }
 
-// plain is text that cannot change the meaning of a line it is written to.
-func plain(s string) bool {
-	return utf8.ValidString(s) && !strings.HasSuffix(s, `\`) &&
-		!strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x2028 || r == 0x2029 })
-}
-
-// envValue is what systemd takes as the value of a variable; it drops other
-// values with a log line only (env_value_is_valid in systemd's basic/env-util.c).
-func envValue(s string) bool {
-	return utf8.ValidString(s) &&
-		!strings.ContainsFunc(s, func(r rune) bool { return (r < 0x20 && r != '\t' && r != '\n') || r == 0x7f })
-}
-
-// quote shows a client's text in a message, on one line and not too long.
-func quote(s string) string {
-	const most = 128
-	if len(s) > most {
-		return fmt.Sprintf("%q (and %d more bytes)", s[:most], len(s)-most)
+func checkRate(l *brokerv1.Logging) error {
+	burst, interval := l.GetRateLimitBurst(), l.GetRateLimitInterval()
+	switch {
+	case burst == 0 && interval == nil:
+		return nil
+	case l.GetDriver() != brokerv1.Logging_DRIVER_JOURNAL:
+		return invalid("logging.rate_limit_burst", "is for DRIVER_JOURNAL only")
+	case burst == 0 || !interval.IsValid() || interval.AsDuration() < time.Millisecond || interval.AsDuration() > maxLogInterval:
+		return invalid("logging.rate_limit_interval", "needs a burst and must be between 1 ms and %s", maxLogInterval)
 	}
-	return fmt.Sprintf("%q", s)
+	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +25,9 @@ type watcher struct {
 	wake   chan struct{}
 }
 
+// sees tells whether r is one of the client's units. Sessions are not.
+func (w *watcher) sees(r *record) bool { return r.client == w.client && r.session == "" }
+
 func (w *watcher) mark(r *record) {
 	w.dirty[r] = struct{}{}
 	select {
@@ -41,7 +42,7 @@ func (g *registry) watch(client string) *watcher {
 	defer g.mu.Unlock()
 	w := &watcher{client: client, dirty: make(map[*record]struct{}), wake: make(chan struct{}, 1)}
 	for _, r := range g.byUnit {
-		if r.client == client && r.live {
+		if w.sees(r) && r.live {
 			w.mark(r)
 		}
 	}
@@ -190,15 +191,15 @@ func (s *Server) adoptUnit(ctx context.Context, c *policy.Client, name string) e
 	if err != nil {
 		return err
 	}
-	f := st.LogExtraFields
-	if f[fieldClient] != c.Name || f[fieldID] == "" {
+	r, ok := recordOf(c, name, st.LogExtraFields)
+	if !ok || !s.units.adopt(r) {
 		return nil
 	}
-	labels := maps.Clone(f)
-	maps.DeleteFunc(labels, func(k, _ string) bool { return !strings.HasPrefix(k, labelPrefix(c)) })
-	r := newRecord(c.Name, f[fieldID], name, f[fieldSHA256], f[fieldRule], labels)
-	if s.units.adopt(r) && s.units.finish(r, &st, nil) {
+	if s.units.finish(r, &st, nil) {
 		s.reap(ctx, name, &st)
+	}
+	if r.session != "" {
+		s.abandon(ctx, r)
 	}
 	return nil
 }

@@ -29,7 +29,14 @@ var checks = []check{
 	{logDriverAllowed, logDriverDenied},
 }
 
-func commandAllowed(_ *client, l *rule, r *Request) bool {
+func commandAllowed(c *client, l *rule, r *Request) bool {
+	if r.Session {
+		return l.sessions && (cleanAbsolute(r.Command) || fileName(r.Command))
+	}
+	return programAllowed(c, l, r)
+}
+
+func programAllowed(_ *client, l *rule, r *Request) bool {
 	if !cleanAbsolute(r.Command) {
 		return false
 	}
@@ -46,6 +53,10 @@ func commandDenied(c *client, _ *rule, r *Request) *Denial {
 	d := &Denial{Subject: "command", Value: r.Command}
 	top, rest, _ := strings.Cut(strings.TrimPrefix(r.Command, "/"), "/")
 	switch {
+	case r.Session && !slices.ContainsFunc(c.rules, func(l *rule) bool { return l.sessions }):
+		d.Subject = "session"
+		d.Reason = fmt.Sprintf("no rule of policy client %q lets a program run beside a task (alloc exec, script checks, change_script); "+
+			"ask the operator to set sessions = true in the rule of this task", c.Name)
 	case !cleanAbsolute(r.Command):
 		d.Reason = `this is not an absolute path without "//", "." and ".."; write it out`
 	case slices.Contains(usrLinks, top):
@@ -156,8 +167,9 @@ func bytesText(n uint64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
+// logDriverAllowed: the output of a session goes to whoever asked for it.
 func logDriverAllowed(_ *client, l *rule, r *Request) bool {
-	return slices.Contains(l.logs, r.LogDriver)
+	return r.Session || slices.Contains(l.logs, r.LogDriver)
 }
 
 func logDriverDenied(c *client, _ *rule, r *Request) *Denial {
@@ -171,6 +183,11 @@ func logDriverDenied(c *client, _ *rule, r *Request) *Denial {
 // cleanAbsolute is a path that means what it says. It may still lead over symlinks.
 func cleanAbsolute(p string) bool {
 	return strings.HasPrefix(p, "/") && path.Clean(p) == p && !strings.ContainsRune(p, 0)
+}
+
+// fileName is a name without a directory.
+func fileName(p string) bool {
+	return p != "" && p != "." && p != ".." && !strings.ContainsAny(p, "/\x00")
 }
 
 // below is whether the clean path p lies under the clean directory dir, at any

@@ -22,7 +22,7 @@ const (
 )
 
 var (
-	ruleSchema   = schema{[]string{"client", "log_drivers"}, []string{"exec", "run_as", "limits"}}
+	ruleSchema   = schema{[]string{"client", "log_drivers", "sessions"}, []string{"exec", "run_as", "limits"}}
 	execSchema   = schema{attributes: []string{"under", "paths", "any"}}
 	runAsSchema  = schema{attributes: []string{"dynamic_user", "users"}}
 	limitsSchema = schema{attributes: []string{"memory_max", "memory_unlimited", "tasks_max"}}
@@ -39,6 +39,8 @@ func (c *compiler) rule(name string, r *reader) {
 		runAs:  c.runAs(name, r.block("run_as", runAsSchema)),
 		limits: limitsOf(r.block("limits", limitsSchema)),
 		logs:   logDriversOf(r),
+
+		sessions: r.boolean("sessions"),
 	}
 	if r.err != nil {
 		return

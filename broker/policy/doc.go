@@ -36,6 +36,8 @@
 //	rule "NAME"
 //	  client                 whom it is for
 //	  log_drivers            of fds, journal and none; absent: no unit at all
+//	  sessions = true        any program may run beside a unit, in its sandbox and
+//	                         as its user; absent: none
 //	  exec                   absent: no program
 //	    under                directories, which are or lie in /local, /alloc, /usr
 //	    paths                programs, anywhere

@@ -54,6 +54,8 @@ type rule struct {
 	runAs  runAsMatcher
 	limits limits
 	logs   []LogDriver
+	// sessions allows any program of the unit's view to run beside the unit.
+	sessions bool
 }
 
 type execMatcher struct {

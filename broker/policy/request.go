@@ -23,7 +23,8 @@ type Request struct {
 	Name []string
 	// Labels are kept in the unit; they are claims of the client.
 	Labels map[string]string
-	// Command is an absolute path in the unit's own view of the file system.
+	// Command is an absolute path in the unit's own view of the file system. Of a
+	// session it may also be a file name, which systemd looks for there.
 	Command string
 	Args    []string
 	Env     map[string]string
@@ -32,8 +33,11 @@ type Request struct {
 	Directories Directories
 	Resources   Resources
 	LogDriver   LogDriver
+	LogRate     LogRate
 	// WorkingDirectory is an absolute path in the unit's view, or empty.
 	WorkingDirectory string
+	// Session is set for a program that is to run beside a unit.
+	Session bool
 }
 
 // Directories are the host's directories that a unit sees as /alloc, /local and
@@ -59,6 +63,12 @@ const (
 	LogJournal LogDriver = "journal" // the host's journal
 	LogNone    LogDriver = "none"    // nowhere
 )
+
+// LogRate limits a unit's lines in the journal; zero leaves the host's default.
+type LogRate struct {
+	Burst        uint32 // lines in each interval
+	IntervalUSec uint64
+}
 
 // clone is a copy that shares no memory with r.
 func (r *Request) clone() *Request {

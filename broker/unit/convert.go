@@ -25,11 +25,21 @@ type Host struct {
 	Passwd, Group string
 	// EnvironmentFile holds the unit's environment and is readable by root only.
 	EnvironmentFile string
-	// Stdout and Stderr are descriptors for policy.LogFDs; unused otherwise.
+	// Stdout and Stderr are descriptors for policy.LogFDs and for a session;
+	// unused otherwise.
 	Stdout, Stderr int
+	// Session is set if the decision is about a session.
+	Session *Session
 	// Fields are journal fields the broker adds to the client's labels, and
 	// from which it knows its unit again after a restart.
 	Fields map[string]string
+}
+
+// Session is what a program that runs beside a unit needs of that unit.
+type Session struct {
+	Unit  string // the unit's name
+	ID    string // the client's id for the unit
+	Stdin int    // descriptor
 }
 
 // noEnvExpand keeps systemd from expanding $VARIABLES in the arguments: what
@@ -71,14 +81,14 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	)
 	u.add(lifecycle...)
 	u.add(program(r)...)
-	u.add(identity(d)...)
+	u.add(identity(d, h)...)
 	u.add(resources(d)...)
 	u.add(view(r, h)...)
-	logs, err := logging(r, h)
+	output, err := stdio(r, h)
 	if err != nil {
 		return nil, err
 	}
-	u.add(logs...)
+	u.add(output...)
 	u.add(fields(r.Labels, h.Fields))
 	// Forced values come last: what PID 1 reads last is in force.
 	u.add(sandbox...)
@@ -102,7 +112,7 @@ func program(r *policy.Request) []Property {
 // identity runs the unit under the decision's user, always as numbers, so that
 // PID 1 cannot resolve a name to somebody else than policy did; or under a uid
 // that systemd allocates for this unit alone and frees with it.
-func identity(d *policy.Decision) []Property {
+func identity(d *policy.Decision, h Host) []Property {
 	if user, ok := d.User(); ok {
 		groups := make([]string, 0, len(user.Groups))
 		for _, g := range user.Groups {
@@ -114,12 +124,15 @@ func identity(d *policy.Decision) []Property {
 			{"SupplementaryGroups", dbus.MakeVariant(groups)},
 		}
 	}
-	c := d.Client()
+	c, id := d.Client(), d.Request().ID
+	if h.Session != nil {
+		id = h.Session.ID // the same name is the same uid
+	}
 	return []Property{
 		// It implies RemoveIPC=, which for a user of the host would remove what
 		// other programs of that user share.
 		boolean("DynamicUser", true),
-		str("User", DynamicUserName(c.UnitPrefix, d.Request().ID)),
+		str("User", DynamicUserName(c.UnitPrefix, id)),
 	}
 }
 
@@ -179,20 +192,42 @@ func view(r *policy.Request, h Host) []Property {
 	}
 }
 
-func logging(r *policy.Request, h Host) ([]Property, error) {
+// stdio connects standard input, output and error.
+func stdio(r *policy.Request, h Host) ([]Property, error) {
+	if r.Session != (h.Session != nil) {
+		return nil, fmt.Errorf("cannot convert a request without what was prepared for it: session %t", r.Session)
+	}
+	if r.Session {
+		return []Property{
+			descriptor("StandardInputFileDescriptor", h.Session.Stdin),
+			descriptor("StandardOutputFileDescriptor", h.Stdout),
+			descriptor("StandardErrorFileDescriptor", h.Stderr),
+			{"JoinsNamespaceOf", dbus.MakeVariant([]string{h.Session.Unit})},
+		}, nil
+	}
 	props := []Property{str("StandardInput", "null")}
 	switch r.LogDriver {
 	case policy.LogFDs:
 		return append(props,
-			Property{"StandardOutputFileDescriptor", dbus.MakeVariant(dbus.UnixFD(h.Stdout))}, //nolint:gosec // a descriptor fits
-			Property{"StandardErrorFileDescriptor", dbus.MakeVariant(dbus.UnixFD(h.Stderr))},  //nolint:gosec // a descriptor fits
+			descriptor("StandardOutputFileDescriptor", h.Stdout),
+			descriptor("StandardErrorFileDescriptor", h.Stderr),
 		), nil
 	case policy.LogJournal:
-		return append(props, str("StandardOutput", "journal"), str("StandardError", "journal")), nil
+		props = append(props, str("StandardOutput", "journal"), str("StandardError", "journal"))
+		if r.LogRate.Burst != 0 {
+			props = append(props,
+				Property{"LogRateLimitBurst", dbus.MakeVariant(r.LogRate.Burst)},
+				number("LogRateLimitIntervalUSec", r.LogRate.IntervalUSec))
+		}
+		return props, nil
 	case policy.LogNone:
 		return append(props, str("StandardOutput", "null"), str("StandardError", "null")), nil
 	}
 	return nil, fmt.Errorf("cannot convert log driver %q", r.LogDriver)
+}
+
+func descriptor(name string, fd int) Property {
+	return Property{name, dbus.MakeVariant(dbus.UnixFD(fd))} //nolint:gosec // a descriptor fits
 }
 
 // fields are the journal fields of the unit, LogExtraFields= (aay), sorted so

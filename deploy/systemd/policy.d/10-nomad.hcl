@@ -29,7 +29,12 @@ client "nomad" {
 # the host. Paths are those that the task sees.
 rule "task-binaries" {
   client      = "nomad"
-  log_drivers = ["fds", "journal"] # fds: what `nomad alloc logs` shows
+  log_drivers = ["fds", "journal", "none"] # fds: what `nomad alloc logs` shows
+
+  # `nomad alloc exec`, script checks and change_script: any program that the
+  # task sees may run beside it, as its user and in its sandbox. A job that can
+  # put scripts into local/ gains nothing by it.
+  sessions = true
 
   exec {
     under = ["/local"]
@@ -52,6 +57,7 @@ rule "task-binaries" {
 # rule "host-tools" {
 #   client      = "nomad"
 #   log_drivers = ["fds", "journal"]
+#   sessions    = false            # true: any program, whatever exec says
 #
 #   exec {
 #     under = ["/usr/bin"]         # at any depth

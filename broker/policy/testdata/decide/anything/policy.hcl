@@ -11,6 +11,7 @@ client "nomad" {
 rule "anything" {
   client      = "nomad"
   log_drivers = ["fds", "journal", "none"]
+  sessions    = true
 
   exec {
     any = true

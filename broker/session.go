@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"context"
+	"log/slog"
+
+	"nomad-systemd-driver/broker/policy"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// ExecInUnit implements brokerv1.BrokerServiceServer. A session is a unit like
+// any other to PID 1 and to policy. It differs in that it lives no longer than
+// its call and the unit beside which it runs, and that clients do not see it
+// among their units.
+func (s *Server) ExecInUnit(ctx context.Context, req *brokerv1.ExecInUnitRequest) (*brokerv1.ExecInUnitResponse, error) {
+	if err := known(req); err != nil {
+		return nil, err
+	}
+	if !tokenPattern.MatchString(req.GetFdToken()) {
+		return nil, invalid("fd_token", "must be 64 hexadecimal digits")
+	}
+	parent, err := s.own(ctx, req.GetHandle())
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.decide(ctx, req.GetSpec(), sessionRequest)
+	if err != nil {
+		return nil, err
+	}
+	r := newRecord(d, "")
+	r.session = parent.unit
+	if err := sameUser(r, parent); err != nil {
+		return nil, err
+	}
+	return s.session(ctx, r, d, req.GetFdToken(), parent)
+}
+
+// sameUser refuses a session that would not have its unit's own user.
+func sameUser(r, parent *record) error {
+	if r.user == parent.user {
+		return nil
+	}
+	return &policy.Denial{
+		Subject: "session user", Value: r.user,
+		Reason: "the unit runs as user " + parent.user + " (- is an ephemeral one), and so must its sessions",
+	}
+}
+
+// session runs r to its end and leaves nothing of it.
+func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) (*brokerv1.ExecInUnitResponse, error) {
+	if ended(parent.ended) {
+		return nil, errNotRunning
+	}
+	_, first, err := s.units.reserve(r, d.Client().MaxUnits)
+	if err != nil {
+		return nil, err
+	}
+	if !first {
+		return nil, errOtherContent
+	}
+	// Neither the start nor the removal stops half-way if the caller goes away.
+	whole := context.WithoutCancel(ctx)
+	begin, cancel := context.WithTimeout(whole, startTimeout)
+	defer cancel()
+	if err := s.start(begin, r, d, token, parent); err != nil {
+		return nil, err
+	}
+	defer s.abandon(whole, r)
+	select {
+	case <-r.ended:
+		return &brokerv1.ExecInUnitResponse{Exit: s.units.snapshot(r).GetExit()}, nil
+	case <-parent.ended:
+		return nil, errNotRunning
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-s.closing:
+		return nil, errStopping
+	}
+}
+
+// abandon kills what is left of a session and has PID 1 forget it.
+func (s *Server) abandon(ctx context.Context, r *record) {
+	s.background.Go(func() {
+		if err := s.remove(context.WithoutCancel(ctx), r); err != nil {
+			s.log.Error("cannot remove a session", slog.String("BROKER_UNIT", r.unit), slog.Any("error", err))
+		}
+	})
+}
