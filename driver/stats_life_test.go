@@ -102,3 +102,31 @@ func TestStatsAfterRecover(t *testing.T) {
 		t.Errorf("got %+v, %v, want 3 pids", s, err)
 	}
 }
+
+// TestEndedTaskIsNotRead is about a control group that is there a moment longer
+// than the task.
+func TestEndedTaskIsNotRead(t *testing.T) {
+	d := statsDriver(t)
+	tk := run(t, d, "web")
+	m := &meter{log: d.log, cgroups: d.cgroups, task: tk}
+	if u, more := m.read(); u == nil || !more {
+		t.Fatalf("got %+v, %v, want a sample", u, more)
+	}
+	tk.lose()
+	if u, more := m.read(); u != nil || more {
+		t.Errorf("got %+v, %v, want the end", u, more)
+	}
+}
+
+// TestControlGroupIsKept is about news of a unit that has none at the moment.
+func TestControlGroupIsKept(t *testing.T) {
+	d := statsDriver(t)
+	tk := run(t, d, "web")
+	u := unitOf("web")
+	want := u.GetControlGroup()
+	u.ControlGroup = ""
+	d.observe(u)
+	if got := tk.group(); got != want {
+		t.Errorf("the control group is %q, want %q", got, want)
+	}
+}

@@ -69,8 +69,10 @@ func TestParsePressure(t *testing.T) {
 		name, in string
 		want     Pressure
 	}{
-		{"both lines", "some avg10=2.19 avg60=4.77 avg300=5.47 total=33\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
-			Pressure{Some: Stall{2.19, 33, true}, Full: Stall{0, 0, true}}},
+		{
+			"both lines", "some avg10=2.19 avg60=4.77 avg300=5.47 total=33\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+			Pressure{Some: Stall{2.19, 33, true}, Full: Stall{0, 0, true}},
+		},
 		{"processors before Linux 5.13", "some avg10=100.00 avg60=0.00 avg300=0.00 total=1\n", Pressure{Some: Stall{100, 1, true}}},
 		{"fields of a later kernel", "most avg10=x\nsome avg5=x avg10=1.00 y total=1 z=\n", Pressure{Some: Stall{1, 1, true}}},
 		{"half a line", "some avg10=1.00\n", Pressure{Some: Stall{Avg10: 1}}},
