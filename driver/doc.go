@@ -7,7 +7,8 @@
 //
 // One process serves all tasks. What it knows of them comes over one stream of
 // the broker (watch.go); nothing is polled and nothing is kept on disk but the
-// handle that Nomad stores. Broker, driver and agent may each die at any time:
+// handle that Nomad stores. What tasks use it reads from the kernel's control
+// groups itself, at the intervals that Nomad asks for (stats.go, sampler.go). Broker, driver and agent may each die at any time:
 //
 //   - While the broker is away, WaitTask stays blocked, StartTask fails with an
 //     error that Nomad retries, and the driver reports itself unhealthy.

@@ -10,10 +10,13 @@ import (
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/nomad/client/lib/cpustats"
 	"github.com/hashicorp/nomad/drivers/shared/eventer"
 	"github.com/hashicorp/nomad/plugins/base"
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/shared/hclspec"
+
+	"nomad-systemd-driver/driver/cgroup"
 )
 
 // Driver implements Nomad's drivers.DriverPlugin.
@@ -24,11 +27,15 @@ type Driver struct {
 
 	// serverUID is whom the broker's sockets must belong to; tests change it.
 	serverUID uint32
+	// cgroups is where control groups are read; tests change it.
+	cgroups cgroup.Root
+	sampler *sampler
 
-	mu     sync.Mutex
-	config Config
-	broker *broker // nil until it is first needed
-	tasks  map[string]*task
+	mu      sync.Mutex
+	config  Config
+	compute cpustats.Compute // zero where Nomad does not tell
+	broker  *broker          // nil until it is first needed
+	tasks   map[string]*task
 }
 
 var _ drivers.DriverPlugin = (*Driver)(nil)
@@ -41,6 +48,8 @@ func New(ctx context.Context, log hclog.Logger) *Driver {
 		Eventer: eventer.NewEventer(ctx, log),
 		ctx:     ctx,
 		log:     log,
+		cgroups: cgroup.Default,
+		sampler: newSampler(ctx),
 		config:  Config{BrokerSocket: defaultBrokerSocket, FDSocket: defaultFDSocket},
 		tasks:   make(map[string]*task),
 	}
@@ -81,7 +90,7 @@ func (d *Driver) SetConfig(c *base.Config) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.config = config
+	d.config, d.compute = config, c.AgentConfig.Compute()
 	return nil
 }
 

@@ -31,7 +31,9 @@ type task struct {
 	completed time.Time
 	result    *drivers.ExitResult
 	pid       uint32
-	destroyed bool
+	// controlGroup is the last that is known: the unit's ends with its processes.
+	controlGroup string
+	destroyed    bool
 }
 
 func newTask(c *drivers.TaskConfig, h *brokerv1.Handle, started time.Time) *task {
@@ -47,6 +49,9 @@ func (t *task) observe(u *brokerv1.Unit) (ended bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pid = u.GetMainPid()
+	if group := u.GetControlGroup(); group != "" {
+		t.controlGroup = group
+	}
 	switch u.GetState() {
 	case brokerv1.UnitState_UNIT_STATE_EXITED:
 		return t.endLocked(exitResult(u.GetExit()), u.GetExit().GetExitedAt().AsTime())
@@ -91,6 +96,13 @@ func (t *task) exit() *drivers.ExitResult {
 		return nil
 	}
 	return t.result.Copy()
+}
+
+// group is the path of the task's control group, empty while it is not known.
+func (t *task) group() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.controlGroup
 }
 
 func (t *task) destroy() {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	cstructs "github.com/hashicorp/nomad/client/structs"
 	"github.com/hashicorp/nomad/nomad/structs"
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"google.golang.org/grpc"
@@ -224,7 +223,9 @@ func (d *Driver) InspectTask(id string) (*drivers.TaskStatus, error) {
 	if !ok {
 		return nil, drivers.ErrTaskNotFound
 	}
-	return t.status(), nil
+	s := t.status()
+	d.addLoad(t, s.DriverAttributes)
+	return s, nil
 }
 
 // SignalTask implements drivers.DriverPlugin.
@@ -248,12 +249,6 @@ func (d *Driver) SignalTask(id, signal string) error {
 		return fmt.Errorf("cannot signal %s: %s", t.handle.GetUnit(), status.Convert(err).Message())
 	}
 	return nil
-}
-
-// TaskStats implements drivers.DriverPlugin; there are none yet. The error's
-// text is what makes Nomad stop asking.
-func (*Driver) TaskStats(context.Context, string, time.Duration) (<-chan *cstructs.TaskResourceUsage, error) {
-	return nil, structs.NewRecoverableError(cstructs.DriverStatsNotImplemented, false)
 }
 
 // ExecTask implements drivers.DriverPlugin.
