@@ -31,7 +31,7 @@ var pluginInfo = &base.PluginInfoResponse{
 
 var capabilities = &drivers.Capabilities{
 	SendSignals: true,
-	Exec:        false,
+	Exec:        true,
 	// With an image of its own a task sees /alloc, /local and /secrets, and
 	// Nomad neither mounts nor chowns anything, which an agent without
 	// privileges could not do.
@@ -58,16 +58,9 @@ type TaskConfig struct {
 	Logging Logging  `codec:"logging"`
 }
 
-// Logging says where a task's output goes.
-type Logging struct {
-	Driver string `codec:"driver"`
-}
-
 var taskConfigSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	// Not required here: the error for a missing command is ours, and says more.
 	"command": hclspec.NewAttr("command", "string", false),
 	"args":    hclspec.NewAttr("args", "list(string)", false),
-	"logging": hclspec.NewBlock("logging", false, hclspec.NewObject(map[string]*hclspec.Spec{
-		"driver": hclspec.NewDefault(hclspec.NewAttr("driver", "string", false), hclspec.NewLiteral(`"nomad"`)),
-	})),
+	"logging": loggingSpec,
 })

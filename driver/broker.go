@@ -155,11 +155,19 @@ func startError(err error) error {
 	if away(err) || st.Code() == codes.ResourceExhausted {
 		return structs.NewRecoverableError(fmt.Errorf("systemd-brokerd cannot start the task now: %s", st.Message()), true)
 	}
-	for _, detail := range st.Details() {
-		if d, ok := detail.(*brokerv1.Denial); ok {
-			return fmt.Errorf("%s %q is refused by the policy of systemd-brokerd: %s (an operator of this node sees the decision with: journalctl BROKER_REQUEST_ID=%s)",
-				d.GetSubject(), d.GetValue(), d.GetReason(), d.GetRequestId())
-		}
+	if text, ok := denied(err); ok {
+		return errors.New(text)
 	}
 	return fmt.Errorf("systemd-brokerd refuses the task: %s", st.Message())
+}
+
+// denied words a refusal by policy for the job's author; false if err is none.
+func denied(err error) (string, bool) {
+	for _, detail := range status.Convert(err).Details() {
+		if d, ok := detail.(*brokerv1.Denial); ok {
+			return fmt.Sprintf("%s %q is refused by the policy of systemd-brokerd: %s (an operator of this node sees the decision with: journalctl BROKER_REQUEST_ID=%s)",
+				d.GetSubject(), d.GetValue(), d.GetReason(), d.GetRequestId()), true
+		}
+	}
+	return "", false
 }

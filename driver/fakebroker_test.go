@@ -4,8 +4,10 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -48,12 +50,13 @@ type fakeBroker struct {
 	calls     map[string]int
 	startErr  error
 	unhealthy string
+	handed    map[string][]*os.File // descriptors, by token
 }
 
 func newFakeBroker(t *testing.T) *fakeBroker {
 	b := &fakeBroker{
 		t: t, dir: t.TempDir(), units: make(map[string]*brokerv1.Unit),
-		changed: make(chan struct{}), calls: make(map[string]int),
+		changed: make(chan struct{}), calls: make(map[string]int), handed: make(map[string][]*os.File),
 	}
 	t.Cleanup(b.stop)
 	return b
@@ -85,16 +88,24 @@ func (b *fakeBroker) start() {
 	b.server, b.fds = grpc.NewServer(), fds
 	brokerv1.RegisterBrokerServiceServer(b.server, b)
 	go func(s *grpc.Server) { _ = s.Serve(l) }(b.server)
-	go acceptFDs(fds)
+	go b.acceptFDs(fds)
 }
 
-func acceptFDs(l net.Listener) {
+func (b *fakeBroker) acceptFDs(l net.Listener) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		_, _ = conn.Read(make([]byte, 128))
+		token, oob := make([]byte, 64), make([]byte, 128)
+		_, n, _, _, err := conn.(*net.UnixConn).ReadMsgUnix(token, oob)
+		messages, merr := unix.ParseSocketControlMessage(oob[:n])
+		if err == nil && merr == nil && len(messages) == 1 {
+			fds, _ := unix.ParseUnixRights(&messages[0])
+			for _, fd := range fds {
+				b.change(func() { b.handed[string(token)] = append(b.handed[string(token)], os.NewFile(uintptr(fd), "handed")) })
+			}
+		}
 		_, _ = conn.Write([]byte("ok"))
 		_ = conn.Close()
 	}
@@ -231,6 +242,28 @@ func (b *fakeBroker) RemoveUnit(_ context.Context, r *brokerv1.RemoveUnitRequest
 		b.calls["RemoveUnit"]++
 	})
 	return &brokerv1.RemoveUnitResponse{}, nil
+}
+
+// ExecInUnit runs the program on this host, on the descriptors handed over.
+func (b *fakeBroker) ExecInUnit(ctx context.Context, r *brokerv1.ExecInUnitRequest) (*brokerv1.ExecInUnitResponse, error) {
+	b.called("ExecInUnit")
+	b.mu.Lock()
+	files, err := b.handed[r.GetFdToken()], b.startErr
+	delete(b.handed, r.GetFdToken())
+	b.mu.Unlock()
+	for _, f := range files {
+		defer f.Close()
+	}
+	if err != nil || len(files) != 3 {
+		return nil, errors.Join(err, status.Errorf(codes.InvalidArgument, "%d descriptors", len(files)))
+	}
+	cmd := exec.CommandContext(ctx, r.GetSpec().GetCommand(), r.GetSpec().GetArgs()...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
+	if _, err := unix.IoctlGetWinsize(int(files[0].Fd()), unix.TIOCGWINSZ); err == nil {
+		cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+	}
+	_ = cmd.Run()
+	return &brokerv1.ExecInUnitResponse{Exit: &brokerv1.Exit{Code: int32(cmd.ProcessState.ExitCode())}}, ctx.Err()
 }
 
 func (b *fakeBroker) WatchUnits(_ *brokerv1.WatchUnitsRequest, stream grpc.ServerStreamingServer[brokerv1.WatchUnitsResponse]) error {

@@ -8,30 +8,40 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// handOver opens the task's two log FIFOs and passes them to the broker, and
+// handOverLogs opens the task's two log FIFOs and passes them to the broker, and
 // returns the token under which StartUnit names them. The driver opens them,
 // with the agent's rights; root never follows a path to a log.
-func (b *broker) handOver(ctx context.Context, stdout, stderr string) (token string, err error) {
+func (b *broker) handOverLogs(ctx context.Context, stdout, stderr string) (token string, err error) {
 	out, err := openLog(stdout)
 	if err != nil {
 		return "", err
 	}
-	defer unix.Close(out) //nolint:errcheck // the broker has its own copy
+	defer out.Close() //nolint:errcheck // the broker has its own copy
 	errs, err := openLog(stderr)
 	if err != nil {
 		return "", err
 	}
-	defer unix.Close(errs) //nolint:errcheck // the broker has its own copy
+	defer errs.Close() //nolint:errcheck // the broker has its own copy
+	return b.handOver(ctx, out, errs)
+}
+
+// handOver passes descriptors to the broker and returns the token that names them.
+func (b *broker) handOver(ctx context.Context, files ...*os.File) (token string, err error) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
 	token = hex.EncodeToString(secret[:])
-	if err := b.send(ctx, token, out, errs); err != nil {
-		return "", fmt.Errorf("cannot hand the log descriptors to systemd-brokerd at %s: %w", b.fdSocket, err)
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = int(f.Fd())
+	}
+	if err := b.send(ctx, token, fds...); err != nil {
+		return "", fmt.Errorf("cannot hand descriptors to systemd-brokerd at %s: %w", b.fdSocket, err)
 	}
 	return token, nil
 }
@@ -41,26 +51,26 @@ func (b *broker) handOver(ctx context.Context, stdout, stderr string) (token str
 // collector restarts, and what it wrote meanwhile stays in the pipe. The FIFO
 // lies in a directory that tasks can write to, so a symlink or another kind of
 // file in its place is refused.
-func openLog(path string) (int, error) {
+func openLog(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("cannot open the task's log %s: %w", path, err)
+		return nil, fmt.Errorf("cannot open the task's log %s: %w", path, err)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		_ = unix.Close(fd)
-		return -1, fmt.Errorf("cannot look at the task's log %s: %w", path, err)
+		return nil, fmt.Errorf("cannot look at the task's log %s: %w", path, err)
 	}
 	null := st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 	if st.Mode&unix.S_IFMT != unix.S_IFIFO && !null {
 		_ = unix.Close(fd)
-		return -1, fmt.Errorf("the task's log %s is not a FIFO; somebody replaced it", path)
+		return nil, fmt.Errorf("the task's log %s is not a FIFO; somebody replaced it", path)
 	}
 	if err := unix.SetNonblock(fd, false); err != nil {
 		_ = unix.Close(fd)
-		return -1, fmt.Errorf("cannot open the task's log %s: %w", path, err)
+		return nil, fmt.Errorf("cannot open the task's log %s: %w", path, err)
 	}
-	return fd, nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // send passes the descriptors in one message and waits for the broker's word.

@@ -39,11 +39,11 @@ func TestOpenLog(t *testing.T) {
 				t.Fatalf("got %v, want opened: %v", err, tt.ok)
 			}
 			if err == nil {
-				flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+				flags, err := unix.FcntlInt(fd.Fd(), unix.F_GETFL, 0)
 				if err != nil || flags&unix.O_NONBLOCK != 0 {
 					t.Errorf("the task would not block on a full log: flags %o, %v", flags, err)
 				}
-				_ = unix.Close(fd)
+				_ = fd.Close()
 			}
 		})
 	}

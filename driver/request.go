@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
@@ -21,16 +22,28 @@ func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	if err := c.DecodeDriverConfig(&tc); err != nil {
 		return nil, fmt.Errorf("cannot read the task's config block: %w", err)
 	}
-	dir := c.TaskDir()
-	command, err := resolveCommand(tc.Command, dir.LocalDir)
+	command, err := resolveCommand(tc.Command, c.TaskDir().LocalDir)
 	if err != nil {
 		return nil, err
 	}
+	logging, err := tc.Logging.message()
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Devices) > 0 || len(c.Mounts) > 0 {
+		return nil, errors.New("the systemd driver does not support devices or volumes yet; remove the device and volume_mount blocks of this task")
+	}
+	spec, err := baseSpec(c)
+	if err != nil {
+		return nil, err
+	}
+	spec.Command, spec.Args, spec.Logging = command, tc.Args, logging
+	return spec, nil
+}
+
+// baseSpec is what a task's unit and the sessions beside it have in common.
+func baseSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	env, err := environment(c)
-	if err != nil {
-		return nil, err
-	}
-	logging, err := logDriver(tc.Logging.Driver)
 	if err != nil {
 		return nil, err
 	}
@@ -38,22 +51,17 @@ func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Devices) > 0 || len(c.Mounts) > 0 {
-		return nil, errors.New("the systemd driver does not support devices or volumes yet; remove the device and volume_mount blocks of this task")
-	}
+	dir := c.TaskDir()
 	return &brokerv1.UnitSpec{
-		Id:      c.ID,
-		Name:    []string{word(c.Name), short(c.AllocID)},
-		Labels:  labels(c),
-		Command: command,
-		Args:    tc.Args,
-		Env:     env,
-		User:    c.User,
+		Id:     c.ID,
+		Name:   []string{word(c.Name), short(c.AllocID)},
+		Labels: labels(c),
+		Env:    env,
+		User:   c.User,
 		Directories: &brokerv1.Directories{
 			Alloc: dir.SharedAllocDir, Local: dir.LocalDir, Secrets: dir.SecretsDir,
 		},
 		Resources: res,
-		Logging:   &brokerv1.Logging{Driver: logging},
 	}, nil
 }
 
@@ -98,7 +106,7 @@ func labels(c *drivers.TaskConfig) map[string]string {
 // printable is s without what a label cannot hold, at most 256 bytes of it.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == '\\' || r == utf8.RuneError || r == 0x2028 || r == 0x2029 {
+		if r < 0x20 || r == 0x7f || r == '\\' || r == utf8.RuneError || unicode.IsSpace(r) || r == 0x2028 || r == 0x2029 {
 			return '_'
 		}
 		return r
@@ -138,14 +146,4 @@ func environment(c *drivers.TaskConfig) (map[string]string, error) {
 		}
 	}
 	return env, nil
-}
-
-func logDriver(name string) (brokerv1.Logging_Driver, error) {
-	switch name {
-	case "", "nomad":
-		return brokerv1.Logging_DRIVER_FDS, nil
-	case "journald":
-		return brokerv1.Logging_DRIVER_JOURNAL, nil
-	}
-	return 0, fmt.Errorf(`logging.driver: %q is not "nomad" or "journald"`, name)
 }

@@ -116,7 +116,7 @@ func TestUnitSpecRefuses(t *testing.T) {
 	}{
 		{"no command", ``, nil, "command is missing"},
 		{"another log driver", `command = "/bin/a"
-			logging { driver = "syslog" }`, nil, `logging.driver: "syslog" is not "nomad" or "journald"`},
+			logging { driver = "syslog" }`, nil, `logging.driver: "syslog" is not "nomad", "journald" or "none"`},
 		{"a name that systemd drops", `command = "/bin/a"`, env("a-b", "1"), `env: "a-b" is not a name systemd takes`},
 		{"a control character", `command = "/bin/a"`, env("A", "x\x07"), `env: the value of A holds the control character '\a'`},
 		{"bytes that are not text", `command = "/bin/a"`, env("A", "\xff"), "env: the value of A is not valid UTF-8"},

@@ -69,7 +69,7 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 	defer cancel()
 	b.await(ctx)
 	if spec.GetLogging().GetDriver() == brokerv1.Logging_DRIVER_FDS {
-		if spec.Logging.FdToken, err = b.handOver(ctx, c.StdoutPath, c.StderrPath); err != nil {
+		if spec.Logging.FdToken, err = b.handOverLogs(ctx, c.StdoutPath, c.StderrPath); err != nil {
 			return nil, nil, structs.NewRecoverableError(err, true)
 		}
 	}
@@ -249,11 +249,6 @@ func (d *Driver) SignalTask(id, signal string) error {
 		return fmt.Errorf("cannot signal %s: %s", t.handle.GetUnit(), status.Convert(err).Message())
 	}
 	return nil
-}
-
-// ExecTask implements drivers.DriverPlugin.
-func (*Driver) ExecTask(string, []string, time.Duration) (*drivers.ExecTaskResult, error) {
-	return nil, fmt.Errorf("the systemd driver cannot execute commands in running tasks yet: alloc exec, script checks and change_script do not work")
 }
 
 // tell reports the end of a task as an event, in systemd's words.

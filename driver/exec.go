@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/armon/circbuf"
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"google.golang.org/grpc/status"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+var _ drivers.ExecTaskStreamingDriver = (*Driver)(nil)
+
+// ExecTaskStreaming implements drivers.ExecTaskStreamingDriver: alloc exec. The
+// program's descriptors are pipes or a terminal of this process, handed over
+// like the logs, so that its data never passes through the broker.
+func (d *Driver) ExecTaskStreaming(ctx context.Context, id string, opts *drivers.ExecOptions) (*drivers.ExitResult, error) {
+	defer opts.Stdin.Close() //nolint:errcheck // ends what copies from it
+	t, ok := d.task(id)
+	if !ok {
+		return nil, drivers.ErrTaskNotFound
+	}
+	spec, err := sessionSpec(t.config, opts)
+	if err != nil {
+		return nil, err
+	}
+	b, err := d.connection()
+	if err != nil {
+		return nil, err
+	}
+	io, err := openStdio(opts)
+	if err != nil {
+		return nil, err
+	}
+	defer io.close()
+	token, err := b.handOver(ctx, io.theirs...)
+	if err != nil {
+		return nil, err
+	}
+	io.given()
+	copied := io.copy(ctx, opts)
+	resp, err := b.ExecInUnit(ctx, &brokerv1.ExecInUnitRequest{Handle: t.handle, Spec: spec, FdToken: token})
+	if err != nil {
+		return nil, sessionError(err)
+	}
+	// The program has ended, and with the unit the last writer is gone.
+	select {
+	case <-copied:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return sessionResult(resp.GetExit()), nil
+}
+
+// sessionSpec is the task's own specification with another program.
+func sessionSpec(c *drivers.TaskConfig, opts *drivers.ExecOptions) (*brokerv1.UnitSpec, error) {
+	if len(opts.Command) == 0 || opts.Command[0] == "" {
+		return nil, errors.New("there is no command to execute")
+	}
+	spec, err := baseSpec(c)
+	if err != nil {
+		return nil, err
+	}
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	spec.Id += "/exec/" + hex.EncodeToString(random[:])
+	spec.Name = append(spec.Name, "exec")
+	spec.Command, spec.Args = opts.Command[0], opts.Command[1:]
+	if _, ok := spec.GetEnv()["TERM"]; opts.Tty && !ok {
+		spec.Env["TERM"] = "xterm"
+	}
+	return spec, nil
+}
+
+// sessionError words a session that could not be.
+func sessionError(err error) error {
+	if text, ok := denied(err); ok {
+		return errors.New(text)
+	}
+	return fmt.Errorf("cannot execute in the task: %s", status.Convert(err).Message())
+}
+
+// sessionResult gives a signal as shells do, in the exit code: it is all that
+// Nomad shows.
+func sessionResult(e *brokerv1.Exit) *drivers.ExitResult {
+	r := exitResult(e)
+	if r.Signal != 0 {
+		r.ExitCode = 128 + r.Signal
+	}
+	return r
+}
+
+// ExecTask implements drivers.DriverPlugin: script checks and change_script.
+func (d *Driver) ExecTask(id string, cmd []string, timeout time.Duration) (*drivers.ExecTaskResult, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, timeout)
+	defer cancel()
+	stdout, stderr := lastOutput(), lastOutput()
+	r, err := d.ExecTaskStreaming(ctx, id, &drivers.ExecOptions{Command: cmd, Stdin: noInput{}, Stdout: stdout, Stderr: stderr})
+	if ctx.Err() != nil && d.ctx.Err() == nil {
+		err = fmt.Errorf("%q did not end within %s and was killed", cmd, timeout)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &drivers.ExecTaskResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), ExitResult: r}, nil
+}
+
+// noInput is standard input that is at its end.
+type noInput struct{}
+
+func (noInput) Read([]byte) (int, error) { return 0, io.EOF }
+func (noInput) Close() error             { return nil }
+
+// tail keeps the end of what is written to it, as much as Nomad keeps of a check.
+type tail struct{ *circbuf.Buffer }
+
+func (tail) Close() error { return nil }
+
+func lastOutput() tail {
+	b, err := circbuf.NewBuffer(drivers.CheckBufSize)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return tail{b}
+}
