@@ -20,10 +20,28 @@ import (
 
 var _ drivers.ExecTaskStreamingDriver = (*Driver)(nil)
 
-// ExecTaskStreaming implements drivers.ExecTaskStreamingDriver: alloc exec. The
-// program's descriptors are pipes or a terminal of this process, handed over
-// like the logs, so that its data never passes through the broker.
+// cannotExecute is the exit code for a program that was not executed, as that of
+// shells.
+const cannotExecute = 126
+
+// ExecTaskStreaming implements drivers.ExecTaskStreamingDriver: alloc exec. What
+// goes wrong is written to standard error: an error of some length never reaches
+// the user, as Nomad puts it into a frame that holds 123 bytes (RFC 6455, 5.5).
 func (d *Driver) ExecTaskStreaming(ctx context.Context, id string, opts *drivers.ExecOptions) (*drivers.ExitResult, error) {
+	r, err := d.session(ctx, id, opts)
+	if err == nil || ctx.Err() != nil {
+		return r, err
+	}
+	if _, werr := fmt.Fprintf(opts.Stderr, "%v\r\n", err); werr != nil {
+		return nil, err
+	}
+	return &drivers.ExitResult{ExitCode: cannotExecute}, nil
+}
+
+// session runs a program beside the task to its end. The program's descriptors
+// are pipes or a terminal of this process, handed over like the logs, so that
+// its data never passes through the broker.
+func (d *Driver) session(ctx context.Context, id string, opts *drivers.ExecOptions) (*drivers.ExitResult, error) {
 	defer opts.Stdin.Close() //nolint:errcheck // ends what copies from it
 	t, ok := d.task(id)
 	if !ok {
@@ -104,7 +122,7 @@ func (d *Driver) ExecTask(id string, cmd []string, timeout time.Duration) (*driv
 	ctx, cancel := context.WithTimeout(d.ctx, timeout)
 	defer cancel()
 	stdout, stderr := lastOutput(), lastOutput()
-	r, err := d.ExecTaskStreaming(ctx, id, &drivers.ExecOptions{Command: cmd, Stdin: noInput{}, Stdout: stdout, Stderr: stderr})
+	r, err := d.session(ctx, id, &drivers.ExecOptions{Command: cmd, Stdin: noInput{}, Stdout: stdout, Stderr: stderr})
 	if ctx.Err() != nil && d.ctx.Err() == nil {
 		err = fmt.Errorf("%q did not end within %s and was killed", cmd, timeout)
 	}

@@ -27,11 +27,12 @@ var checks = []check{
 	{directoriesAllowed, directoriesDenied},
 	{resourcesAllowed, resourcesDenied},
 	{logDriverAllowed, logDriverDenied},
+	{sessionAllowed, sessionDenied},
 }
 
 func commandAllowed(c *client, l *rule, r *Request) bool {
 	if r.Session {
-		return l.sessions && (cleanAbsolute(r.Command) || fileName(r.Command))
+		return cleanAbsolute(r.Command) || fileName(r.Command)
 	}
 	return programAllowed(c, l, r)
 }
@@ -53,10 +54,6 @@ func commandDenied(c *client, _ *rule, r *Request) *Denial {
 	d := &Denial{Subject: "command", Value: r.Command}
 	top, rest, _ := strings.Cut(strings.TrimPrefix(r.Command, "/"), "/")
 	switch {
-	case r.Session && !slices.ContainsFunc(c.rules, func(l *rule) bool { return l.sessions }):
-		d.Subject = "session"
-		d.Reason = fmt.Sprintf("no rule of policy client %q lets a program run beside a task (alloc exec, script checks, change_script); "+
-			"ask the operator to set sessions = true in the rule of this task", c.Name)
 	case !cleanAbsolute(r.Command):
 		d.Reason = `this is not an absolute path without "//", "." and ".."; write it out`
 	case slices.Contains(usrLinks, top):
@@ -177,6 +174,18 @@ func logDriverDenied(c *client, _ *rule, r *Request) *Denial {
 		Subject: "log driver", Value: string(r.LogDriver),
 		Reason: fmt.Sprintf("no rule of policy client %q lets this task log there; "+
 			"choose another driver in the task's logging block, or ask the operator to add it to log_drivers of a rule", c.Name),
+	}
+}
+
+// sessionAllowed: any program may, for what a session can do its unit can, and
+// a program that the rule allows could be told to execute any other.
+func sessionAllowed(_ *client, l *rule, r *Request) bool { return !r.Session || l.sessions }
+
+func sessionDenied(c *client, _ *rule, r *Request) *Denial {
+	return &Denial{
+		Subject: "session", Value: r.Command,
+		Reason: fmt.Sprintf("no rule of policy client %q lets a program run beside this task (alloc exec, script checks, change_script); "+
+			"ask the operator to set sessions = true in the rule of this task", c.Name),
 	}
 }
 

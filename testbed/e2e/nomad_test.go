@@ -39,7 +39,11 @@ type task struct {
 	Templates   []template
 }
 
-type template struct{ Path, Text, Perms string }
+type template struct {
+	Path, Text, Perms string
+	Signal            string   // of change_mode
+	Script            []string // of change_mode
+}
 
 // allocation is what Nomad says of one run of a job.
 type allocation struct {
@@ -112,7 +116,17 @@ func (tk task) job(id string) map[string]any {
 	}
 	var templates []map[string]any
 	for _, tpl := range tk.Templates {
-		templates = append(templates, map[string]any{"EmbeddedTmpl": tpl.Text, "DestPath": tpl.Path, "Perms": tpl.Perms})
+		t := map[string]any{"EmbeddedTmpl": tpl.Text, "DestPath": tpl.Path, "Perms": tpl.Perms}
+		switch {
+		case tpl.Signal != "":
+			t["ChangeMode"], t["ChangeSignal"] = "signal", tpl.Signal
+		case tpl.Script != nil:
+			t["ChangeMode"] = "script"
+			t["ChangeScript"] = map[string]any{
+				"Command": tpl.Script[0], "Args": tpl.Script[1:], "Timeout": int64(20 * time.Second), "FailOnError": true,
+			}
+		}
+		templates = append(templates, t)
 	}
 	spec["Templates"] = templates
 	return map[string]any{

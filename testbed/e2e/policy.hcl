@@ -4,7 +4,8 @@ version = 1
 
 rule "e2e-host-programs" {
   client      = "nomad"
-  log_drivers = ["fds", "journal"]
+  log_drivers = ["fds", "journal", "none"]
+  sessions    = true
 
   exec {
     under = ["/usr/libexec/e2e"]
