@@ -13,6 +13,7 @@ import (
 
 	"github.com/armon/circbuf"
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
@@ -32,7 +33,7 @@ func (d *Driver) ExecTaskStreaming(ctx context.Context, id string, opts *drivers
 	if err == nil || ctx.Err() != nil {
 		return r, err
 	}
-	if _, werr := fmt.Fprintf(opts.Stderr, "%v\r\n", err); werr != nil {
+	if _, werr := fmt.Fprintf(opts.Stderr, "%v\r\n", sessionError(err)); werr != nil {
 		return nil, err
 	}
 	return &drivers.ExitResult{ExitCode: cannotExecute}, nil
@@ -68,7 +69,7 @@ func (d *Driver) session(ctx context.Context, id string, opts *drivers.ExecOptio
 	copied := io.copy(ctx, opts)
 	resp, err := b.ExecInUnit(ctx, &brokerv1.ExecInUnitRequest{Handle: t.handle, Spec: spec, FdToken: token})
 	if err != nil {
-		return nil, sessionError(err)
+		return nil, err
 	}
 	// The program has ended, and with the unit the last writer is gone.
 	select {
@@ -104,6 +105,9 @@ func sessionError(err error) error {
 	if text, ok := denied(err); ok {
 		return errors.New(text)
 	}
+	if _, ok := status.FromError(err); !ok {
+		return err // not the broker's
+	}
 	return fmt.Errorf("cannot execute in the task: %s", status.Convert(err).Message())
 }
 
@@ -123,11 +127,12 @@ func (d *Driver) ExecTask(id string, cmd []string, timeout time.Duration) (*driv
 	defer cancel()
 	stdout, stderr := lastOutput(), lastOutput()
 	r, err := d.session(ctx, id, &drivers.ExecOptions{Command: cmd, Stdin: noInput{}, Stdout: stdout, Stderr: stderr})
-	if ctx.Err() != nil && d.ctx.Err() == nil {
-		err = fmt.Errorf("%q did not end within %s and was killed", cmd, timeout)
-	}
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || status.Code(err) == codes.Canceled || status.Code(err) == codes.DeadlineExceeded:
+		return nil, fmt.Errorf("%q did not end within %s and was killed", cmd, timeout)
+	default:
+		return nil, sessionError(err)
 	}
 	return &drivers.ExecTaskResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), ExitResult: r}, nil
 }

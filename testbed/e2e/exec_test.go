@@ -206,7 +206,7 @@ func TestExecEnds(t *testing.T) {
 		// Nomad notices at the next output, as with its own drivers.
 		{"when its caller goes away", func(_ *testing.T, _ *job, cmd *exec.Cmd) { _ = cmd.Process.Kill() }, true},
 		{"when the task is stopped", func(_ *testing.T, j *job, _ *exec.Cmd) { j.stop() }, false},
-		{"when the task exits", func(t *testing.T, j *job, _ *exec.Cmd) { _ = syscall.Kill(j.pid(), syscall.SIGTERM) }, false},
+		{"when the task exits", func(_ *testing.T, j *job, _ *exec.Cmd) { _ = syscall.Kill(j.pid(), syscall.SIGTERM) }, false},
 		{"when the driver dies", func(t *testing.T, _ *job, _ *exec.Cmd) { run(t, "pkill", "-KILL", "-f", "nomad-systemd-driver") }, true},
 		{"when the broker dies", func(t *testing.T, _ *job, _ *exec.Cmd) {
 			run(t, "systemctl", "kill", "--signal=KILL", "systemd-brokerd")
