@@ -42,13 +42,15 @@ var capabilities = &drivers.Capabilities{
 
 // Config is the plugin's configuration in the agent's plugin block.
 type Config struct {
-	BrokerSocket string `codec:"broker_socket"`
-	FDSocket     string `codec:"fd_socket"`
+	BrokerSocket string  `codec:"broker_socket"`
+	FDSocket     string  `codec:"fd_socket"`
+	Orphans      Orphans `codec:"orphans"`
 }
 
 var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	"broker_socket": hclspec.NewDefault(hclspec.NewAttr("broker_socket", "string", false), hclspec.NewLiteral(`"`+defaultBrokerSocket+`"`)),
 	"fd_socket":     hclspec.NewDefault(hclspec.NewAttr("fd_socket", "string", false), hclspec.NewLiteral(`"`+defaultFDSocket+`"`)),
+	"orphans":       orphansSpec,
 })
 
 // TaskConfig is a task's config block.
@@ -56,11 +58,15 @@ type TaskConfig struct {
 	Command string   `codec:"command"`
 	Args    []string `codec:"args"`
 	Logging Logging  `codec:"logging"`
+	// SignalTarget is who gets a signal of alloc signal or of a template:
+	// "main", the main process, or "all", every process of the task.
+	SignalTarget string `codec:"signal_target"`
 }
 
 var taskConfigSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	// Not required here: the error for a missing command is ours, and says more.
-	"command": hclspec.NewAttr("command", "string", false),
-	"args":    hclspec.NewAttr("args", "list(string)", false),
-	"logging": loggingSpec,
+	"command":       hclspec.NewAttr("command", "string", false),
+	"args":          hclspec.NewAttr("args", "list(string)", false),
+	"logging":       loggingSpec,
+	"signal_target": hclspec.NewDefault(hclspec.NewAttr("signal_target", "string", false), hclspec.NewLiteral(`"main"`)),
 })

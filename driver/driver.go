@@ -36,6 +36,9 @@ type Driver struct {
 	compute cpustats.Compute // zero where Nomad does not tell
 	broker  *broker          // nil until it is first needed
 	tasks   map[string]*task
+	// collecting is set while something looks for orphans, suspect when there
+	// may be more of them since it looked last.
+	collecting, suspect bool
 }
 
 var _ drivers.DriverPlugin = (*Driver)(nil)
@@ -50,7 +53,7 @@ func New(ctx context.Context, log hclog.Logger) *Driver {
 		log:     log,
 		cgroups: cgroup.Default,
 		sampler: newSampler(ctx),
-		config:  Config{BrokerSocket: defaultBrokerSocket, FDSocket: defaultFDSocket},
+		config:  Config{BrokerSocket: defaultBrokerSocket, FDSocket: defaultFDSocket, Orphans: defaultOrphans},
 		tasks:   make(map[string]*task),
 	}
 }
@@ -83,6 +86,9 @@ func (d *Driver) SetConfig(c *base.Config) error {
 		config.FDSocket = defaultFDSocket
 	}
 	config.BrokerSocket = strings.TrimPrefix(config.BrokerSocket, "unix://")
+	if err := config.Orphans.parse(); err != nil {
+		return err
+	}
 	for key, path := range map[string]string{"broker_socket": config.BrokerSocket, "fd_socket": config.FDSocket} {
 		if !strings.HasPrefix(path, "/") {
 			return fmt.Errorf("plugin config %s: %q is not an absolute path", key, path)

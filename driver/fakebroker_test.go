@@ -210,6 +210,17 @@ func (b *fakeBroker) GetUnit(_ context.Context, r *brokerv1.GetUnitRequest) (*br
 	return &brokerv1.GetUnitResponse{Unit: u}, nil
 }
 
+func (b *fakeBroker) ListUnits(context.Context, *brokerv1.ListUnitsRequest) (*brokerv1.ListUnitsResponse, error) {
+	b.called("ListUnits")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	resp := new(brokerv1.ListUnitsResponse)
+	for _, u := range b.units {
+		resp.Units = append(resp.Units, proto.CloneOf(u))
+	}
+	return resp, nil
+}
+
 func (b *fakeBroker) StopUnit(ctx context.Context, _ *brokerv1.StopUnitRequest) (*brokerv1.StopUnitResponse, error) {
 	b.called("StopUnit")
 	for {

@@ -102,9 +102,9 @@ func TestSetConfig(t *testing.T) {
 		want Config
 		err  string
 	}{
-		{"nothing", nil, Config{defaultBrokerSocket, defaultFDSocket}, ""},
-		{"both", map[string]any{"broker_socket": "/a", "fd_socket": "/b"}, Config{"/a", "/b"}, ""},
-		{"with a scheme", map[string]any{"broker_socket": "unix:///a"}, Config{"/a", defaultFDSocket}, ""},
+		{"nothing", nil, Config{defaultBrokerSocket, defaultFDSocket, defaultOrphans}, ""},
+		{"both", map[string]any{"broker_socket": "/a", "fd_socket": "/b"}, Config{"/a", "/b", defaultOrphans}, ""},
+		{"with a scheme", map[string]any{"broker_socket": "unix:///a"}, Config{"/a", defaultFDSocket, defaultOrphans}, ""},
 		{"relative", map[string]any{"broker_socket": "a"}, Config{}, `broker_socket: "a" is not an absolute path`},
 		{"another type", map[string]any{"broker_socket": map[string]any{"a": 1}}, Config{}, "cannot read the plugin's configuration"},
 	}

@@ -30,6 +30,9 @@ func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := signalTarget(tc.SignalTarget); err != nil {
+		return nil, err
+	}
 	if len(c.Devices) > 0 || len(c.Mounts) > 0 {
 		return nil, errors.New("the systemd driver does not support devices or volumes yet; remove the device and volume_mount blocks of this task")
 	}

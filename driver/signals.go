@@ -8,10 +8,26 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
 // maxSignal is SIGRTMAX of Linux (signal(7)).
 const maxSignal = 64
+
+var signalTargets = map[string]brokerv1.SignalUnitRequest_Target{
+	"":     brokerv1.SignalUnitRequest_TARGET_MAIN,
+	"main": brokerv1.SignalUnitRequest_TARGET_MAIN,
+	"all":  brokerv1.SignalUnitRequest_TARGET_ALL,
+}
+
+func signalTarget(name string) (brokerv1.SignalUnitRequest_Target, error) {
+	target, ok := signalTargets[name]
+	if !ok {
+		return 0, fmt.Errorf(`signal_target: %q is not "main" or "all"`, name)
+	}
+	return target, nil
+}
 
 // signalNumber reads a signal as people write it: SIGUSR1, usr1 or 10. An empty
 // name is SIGTERM, what systemd sends by default.

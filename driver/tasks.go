@@ -242,9 +242,17 @@ func (d *Driver) SignalTask(id, signal string) error {
 	if err != nil {
 		return err
 	}
+	var tc TaskConfig
+	if err := t.config.DecodeDriverConfig(&tc); err != nil {
+		return fmt.Errorf("cannot read the task's config block: %w", err)
+	}
+	target, err := signalTarget(tc.SignalTarget)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(d.ctx, callTimeout)
 	defer cancel()
-	_, err = b.SignalUnit(ctx, &brokerv1.SignalUnitRequest{Handle: t.handle, Signal: sig, Target: brokerv1.SignalUnitRequest_TARGET_MAIN})
+	_, err = b.SignalUnit(ctx, &brokerv1.SignalUnitRequest{Handle: t.handle, Signal: sig, Target: target})
 	if err != nil {
 		return fmt.Errorf("cannot signal %s: %s", t.handle.GetUnit(), status.Convert(err).Message())
 	}

@@ -102,7 +102,12 @@ func (d *Driver) present() []*task {
 
 // observe passes news of a unit to its task.
 func (d *Driver) observe(u *brokerv1.Unit) {
-	if t, ok := d.task(u.GetId()); ok && t.observe(u) {
+	t, ok := d.task(u.GetId())
+	if !ok {
+		d.collectLater()
+		return
+	}
+	if t.observe(u) {
 		d.tell(t, u)
 	}
 }

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/hashicorp/nomad/plugins/shared/hclspec"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// Orphans says what becomes of units of this client that no task knows: those
+// whose agent died between their start and the moment it wrote that down.
+type Orphans struct {
+	// DryRun reports them only.
+	DryRun bool `codec:"dry_run"`
+	// Period is the time between two looks while there are any.
+	Period string `codec:"period"`
+	// Grace is how long a unit may be without a task: an agent that starts with
+	// many tasks recovers them one by one.
+	Grace string `codec:"grace"`
+
+	period, grace time.Duration
+}
+
+var defaultOrphans = Orphans{period: time.Minute, grace: 5 * time.Minute}
+
+var orphansSpec = hclspec.NewBlock("orphans", false, hclspec.NewObject(map[string]*hclspec.Spec{
+	"dry_run": hclspec.NewDefault(hclspec.NewAttr("dry_run", "bool", false), hclspec.NewLiteral("false")),
+	"period":  hclspec.NewDefault(hclspec.NewAttr("period", "string", false), hclspec.NewLiteral(`"1m"`)),
+	"grace":   hclspec.NewDefault(hclspec.NewAttr("grace", "string", false), hclspec.NewLiteral(`"5m"`)),
+}))
+
+// parse reads the durations; what is not set gets its default.
+func (o *Orphans) parse() error {
+	o.period, o.grace = defaultOrphans.period, defaultOrphans.grace
+	for key, v := range map[string]struct {
+		text string
+		into *time.Duration
+	}{"period": {o.Period, &o.period}, "grace": {o.Grace, &o.grace}} {
+		if v.text == "" {
+			continue
+		}
+		d, err := time.ParseDuration(v.text)
+		if err != nil || d < time.Second {
+			return fmt.Errorf("plugin config orphans.%s: %q is not a time of at least a second, such as \"90s\" or \"5m\"", key, v.text)
+		}
+		*v.into = d
+	}
+	return nil
+}
+
+// collectLater has the broker's units compared with the tasks before long. It
+// is called when the stream shows a unit without a task; as long as all have
+// one, nothing runs.
+func (d *Driver) collectLater() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.suspect = true
+	if d.collecting || d.broker == nil {
+		return
+	}
+	d.collecting = true
+	c := &collector{d: d, b: d.broker, Orphans: d.config.Orphans, since: make(map[string]time.Time), told: make(map[string]bool)}
+	go c.run()
+}
+
+// collector looks for orphans until there are none that it has to wait for.
+type collector struct {
+	Orphans
+	d     *Driver
+	b     *broker
+	since map[string]time.Time // by invocation: first seen without a task
+	told  map[string]bool      // by invocation: reported, in a dry run
+}
+
+func (c *collector) run() {
+	ticker := time.NewTicker(c.period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-c.d.ctx.Done():
+			return
+		}
+		if c.look() && c.d.noSuspects() {
+			return
+		}
+	}
+}
+
+// noSuspects ends the collector unless a unit without a task came meanwhile.
+func (d *Driver) noSuspects() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.collecting = d.suspect
+	return !d.suspect
+}
+
+// look removes the orphans whose grace is over, and reports whether there are no
+// others to wait for.
+func (c *collector) look() (done bool) {
+	c.d.mu.Lock()
+	c.d.suspect = false
+	c.d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(c.d.ctx, callTimeout)
+	defer cancel()
+	resp, err := c.b.ListUnits(ctx, &brokerv1.ListUnitsRequest{})
+	if err != nil {
+		return false // the broker is away: next time
+	}
+	now, waiting := time.Now(), make(map[string]time.Time)
+	for _, u := range resp.GetUnits() {
+		run := u.GetHandle().GetInvocationId()
+		if _, ok := c.d.task(u.GetId()); ok || c.told[run] {
+			continue
+		}
+		first, known := c.since[run]
+		if !known {
+			first = now
+		}
+		if now.Sub(first) < c.grace || !c.collect(ctx, u) {
+			waiting[run] = first
+		}
+	}
+	c.since = waiting
+	return len(waiting) == 0
+}
+
+// collect removes an orphan and tells of it, in a dry run tells only.
+func (c *collector) collect(ctx context.Context, u *brokerv1.Unit) (done bool) {
+	name := u.GetHandle().GetUnit()
+	text := fmt.Sprintf("unit %s belonged to no task of this agent and was removed", name)
+	if c.DryRun {
+		text = fmt.Sprintf("unit %s belongs to no task of this agent; it stays, as orphans.dry_run is set", name)
+		c.told[u.GetHandle().GetInvocationId()] = true
+	} else if _, err := c.b.RemoveUnit(ctx, &brokerv1.RemoveUnitRequest{Handle: u.GetHandle()}); err != nil {
+		c.d.log.Warn("cannot remove a unit that belongs to no task", "unit", name, "error", err)
+		return false
+	}
+	alloc, task := u.GetLabels()["NOMAD_ALLOC_ID"], u.GetLabels()["NOMAD_TASK_NAME"]
+	c.d.log.Warn(text, "alloc", alloc, "task", task)
+	err := c.d.EmitEvent(&drivers.TaskEvent{
+		TaskID: u.GetId(), TaskName: task, AllocID: alloc,
+		Timestamp: time.Now(), Message: text, Annotations: map[string]string{"unit": name},
+	})
+	if err != nil {
+		c.d.log.Warn("cannot emit a task event", "error", err)
+	}
+	return true
+}
