@@ -63,6 +63,7 @@ proto-check: $(buf) ## lint the broker API; is the generated code current?
 e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; \
 	$(GO) test -c -tags e2e -o "$$dir/" ./broker/systemd ./testbed/e2e; \
+	CGO_ENABLED=0 $(GO) build -ldflags '-X main.version=9999.0.0' -o "$$dir/systemd-brokerd-next" ./cmd/systemd-brokerd; \
 	testbed/run --distro $(DISTRO) --copy "$$dir" -- sh -c '\
 		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip $(slow)); systemd=$$?; \
 		./e2e.test $(testargs) "$(RUN)" && exit $$systemd'

@@ -57,6 +57,7 @@ type allocation struct {
 
 type event struct {
 	Type, DisplayMessage string
+	Time                 int64 // nanoseconds since 1970
 	Details              map[string]string
 }
 

@@ -24,6 +24,11 @@ func TestTaskSurvives(t *testing.T) {
 		{"a kill of the agent", func(t *testing.T) { run(t, "systemctl", "kill", "--kill-who=main", "-s", "KILL", "nomad.service") }},
 		{"a restart of the broker", func(t *testing.T) { run(t, "systemctl", "restart", "systemd-brokerd.service") }},
 		{"a kill of the broker", func(t *testing.T) { run(t, "systemctl", "kill", "-s", "KILL", "systemd-brokerd.service") }},
+		{"a kill of driver, agent and broker", func(t *testing.T) {
+			run(t, "systemctl", "kill", "--kill-who=all", "-s", "KILL", "nomad.service", "systemd-brokerd.service")
+		}},
+		{"a restart of the system bus", func(t *testing.T) { run(t, "systemctl", "restart", "dbus.service") }},
+		{"an upgrade of the broker", upgrade},
 		{"a reload of PID 1", func(t *testing.T) { run(t, "systemctl", "daemon-reload") }},
 		{"a reexecution of PID 1", func(t *testing.T) { run(t, "systemctl", "daemon-reexec") }},
 	}
@@ -56,6 +61,24 @@ func TestTaskSurvives(t *testing.T) {
 				t.Errorf("its last words are missing:\n%s", out)
 			}
 		})
+	}
+}
+
+// upgrade puts another build in the broker's place and restarts it, as a package
+// does.
+func upgrade(t *testing.T) {
+	const program = "/usr/sbin/systemd-brokerd"
+	old := run(t, program, "version")
+	run(t, "cp", "--preserve", program, "/var/tmp/systemd-brokerd-old")
+	install := func(from string) {
+		run(t, "install", "-m", "0755", from, program+".new")
+		run(t, "mv", program+".new", program)
+		run(t, "systemctl", "restart", "systemd-brokerd.service")
+	}
+	install("./systemd-brokerd-next")
+	t.Cleanup(func() { install("/var/tmp/systemd-brokerd-old"); driverHealth(t, healthy) })
+	if now := run(t, program, "version"); now == old {
+		t.Errorf("it is still %s", now)
 	}
 }
 

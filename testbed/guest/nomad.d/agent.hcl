@@ -43,6 +43,11 @@ client {
   }
 }
 
+telemetry {
+  # Without it Nomad does not ask a driver for statistics.
+  publish_allocation_metrics = true
+}
+
 consul {
   auto_advertise   = false
   client_auto_join = false

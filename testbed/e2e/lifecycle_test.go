@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// script is a task that runs a shell script of its own.
+func script(text string) task {
+	return task{
+		Type: "service", Config: map[string]any{"command": "local/script"},
+		Templates: []template{{Path: "local/script", Text: "#!/bin/sh\n" + text, Perms: "755"}},
+	}
+}
+
+// TestNothingEscapesAStop: what a task starts ends with it, however it hides.
+func TestNothingEscapesAStop(t *testing.T) {
+	const canary = "31536001" // seconds nobody else sleeps
+	for name, text := range map[string]string{
+		"a fork":                    "sleep " + canary + " & echo ready; wait",
+		"a double fork":             "( ( exec sleep " + canary + " ) & ) ; echo ready; sleep " + canary,
+		"a session of its own":      "setsid sleep " + canary + " & echo ready; wait",
+		"one that ignores SIGTERM":  "trap '' TERM; setsid sh -c 'trap \"\" TERM HUP INT; sleep " + canary + "' & echo ready; wait; sleep " + canary,
+		"children and an exit of 0": "trap 'exit 0' TERM; setsid sleep " + canary + " & echo ready; wait",
+	} {
+		t.Run(name, func(t *testing.T) {
+			tk := script(text)
+			tk.KillTimeout = time.Second
+			j := submit(t, tk)
+			j.await("running")
+			j.awaitLog("ready")
+			run(t, "pgrep", "-f", "sleep "+canary) // it is there to be left behind
+			j.stop()
+			j.purge()
+			nothingIsLeft(t)
+			if out, err := exec.Command("pgrep", "-af", "sleep "+canary).Output(); err == nil {
+				t.Errorf("a process is left: %s", out)
+			}
+		})
+	}
+}
+
+// TestLongKillTimeoutIsNotWaitedFor: the time given is the most it takes.
+func TestLongKillTimeoutIsNotWaitedFor(t *testing.T) {
+	tk := script("trap 'exit 0' TERM; echo ready; sleep 1000 & wait")
+	tk.Type, tk.KillTimeout = "batch", 2*time.Hour // a service would have to be deployed in that time
+	j := submit(t, tk)
+	j.await("running")
+	j.awaitLog("ready")
+	from := time.Now()
+	j.stop()
+	took := time.Since(from)
+	if took > 20*time.Second {
+		t.Errorf("the stop took %s", took)
+	}
+	t.Logf("from nomad job stop to complete: %.2f s", took.Seconds())
+}
+
+// TestBrokerSeesAStopThrough: once begun, a stop needs neither driver nor agent.
+func TestBrokerSeesAStopThrough(t *testing.T) {
+	tk := script("trap 'echo heard' TERM; echo ready; while :; do sleep 1; done")
+	tk.KillTimeout = 5 * time.Second
+	j := submit(t, tk)
+	j.await("running")
+	j.awaitLog("ready")
+	pid := j.pid()
+	call(t, "DELETE", "/job/"+j.id, nil, nil)
+	j.awaitLog("heard")
+	t.Cleanup(func() { run(t, "systemctl", "start", "nomad.service"); driverHealth(t, healthy) })
+	run(t, "systemctl", "kill", "--kill-who=all", "-s", "KILL", "nomad.service")
+	run(t, "systemctl", "stop", "nomad.service")
+	awaitGone(t, pid)
+	run(t, "systemctl", "start", "nomad.service")
+	driverHealth(t, healthy)
+	j.await("complete")
+}
+
+func TestSignalTarget(t *testing.T) {
+	const text = "trap 'echo main hears' USR1; sh -c 'trap \"echo child hears\" USR1; echo ready; while :; do sleep 1; done' & while :; do wait; done"
+	for _, tt := range []struct {
+		target string
+		child  bool
+	}{{"main", false}, {"all", true}} {
+		t.Run(tt.target, func(t *testing.T) {
+			tk := script(text)
+			tk.Config["signal_target"] = tt.target
+			j := submit(t, tk)
+			j.await("running")
+			j.awaitLog("ready")
+			run(t, "nomad", "alloc", "signal", "-s", "10", j.alloc) // SIGUSR1 by number
+			out := j.awaitLog("main hears")
+			if tt.child {
+				out = j.awaitLog("child hears")
+			}
+			if strings.Contains(out, "child hears") != tt.child {
+				t.Errorf("the task saw:\n%s", out)
+			}
+		})
+	}
+}
+
+// TestOutOfMemoryInAChild: the kernel kills the task as a whole, and it is told.
+func TestOutOfMemoryInAChild(t *testing.T) {
+	tk := script("tail /dev/zero; echo survived; exit 3")
+	tk.Type, tk.Memory = "batch", 40
+	j := submit(t, tk)
+	if e := j.terminated("failed"); e.Details["oom_killed"] != "true" {
+		t.Errorf("it ended with %v", e.Details)
+	}
+	if out := j.logs("stdout"); strings.Contains(out, "survived") {
+		t.Errorf("half of the task went on:\n%s", out)
+	}
+}
+
+// TestEndIsToldAtOnce gives the figures of how long Nomad takes to know.
+func TestEndIsToldAtOnce(t *testing.T) {
+	for range 3 {
+		t.Run("", func(t *testing.T) {
+			j := submit(t, task{Type: "service", Config: command("tick")})
+			j.await("running")
+			from := time.Now()
+			if err := syscall.Kill(j.pid(), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			from = time.Now()
+			e := j.terminated("failed")
+			t.Logf("from the kill to the event: %d ms", (e.Time-from.UnixNano())/1e6)
+		})
+	}
+}
+
+// TestStatsAreTheTasks compares what Nomad shows with what the kernel and
+// systemd say, and again after the driver has recovered the task.
+func TestStatsAreTheTasks(t *testing.T) {
+	j := submit(t, task{Type: "service", Config: command("eat", "20"), Memory: 64})
+	j.await("running")
+	check := func(when string) {
+		t.Helper()
+		group := "/sys/fs/cgroup" + show(t, j.unit(), "ControlGroup")["ControlGroup"]
+		awaitTrue(t, when+": there are no statistics like the kernel's", func() bool {
+			var s struct {
+				Tasks map[string]struct {
+					ResourceUsage struct {
+						MemoryStats struct{ RSS, Usage, MaxUsage uint64 }
+						CPUStats    struct {
+							TotalTicks float64
+							Measured   []string
+						} `json:"CpuStats"`
+					}
+				}
+			}
+			if err := request("GET", "/client/allocation/"+j.alloc+"/stats", nil, &s); err != nil {
+				return false
+			}
+			text, err := os.ReadFile(group + "/memory.current")
+			current, perr := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+			if err != nil || perr != nil {
+				t.Fatal(err, perr)
+			}
+			m := s.Tasks["task"].ResourceUsage.MemoryStats
+			return m.RSS > 20<<20 && m.Usage > current/2 && m.Usage < current*2 && m.MaxUsage >= m.Usage &&
+				len(s.Tasks["task"].ResourceUsage.CPUStats.Measured) > 0
+		})
+	}
+	check("after the start")
+	run(t, "pkill", "-KILL", "-f", "/usr/libexec/nomad/plugins/nomad-systemd-driver")
+	driverHealth(t, healthy)
+	check("after the driver was killed")
+	run(t, "systemctl", "restart", "nomad.service")
+	driverHealth(t, healthy)
+	check("after a restart of the agent")
+}
+
+// TestUnitThatNoTaskKnowsIsCollected: an agent that has lost its state starts
+// the job's task anew; the one from before is reported and removed.
+func TestUnitThatNoTaskKnowsIsCollected(t *testing.T) {
+	const config = "/etc/nomad.d/agent.hcl"
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restart := func(text string) {
+		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		run(t, "systemctl", "restart", "nomad.service")
+		driverHealth(t, healthy)
+	}
+	plugin := `plugin "nomad-systemd-driver" {` + "\n"
+	if !strings.Contains(string(text), plugin) {
+		t.Fatalf("%s has no block of the plugin", config)
+	}
+	j := submit(t, task{Type: "service", Config: command("tick")})
+	j.await("running")
+	pid, unit := j.pid(), j.unit()
+	run(t, "systemctl", "stop", "nomad.service")
+	t.Cleanup(func() { restart(string(text)) })
+	run(t, "rm", "/var/lib/nomad/client/state.db")
+	restart(strings.Replace(string(text), plugin, plugin+"  config {\n    orphans {\n      period = \"1s\"\n      grace  = \"5s\"\n    }\n  }\n", 1))
+	awaitGone(t, pid)
+	out := run(t, "journalctl", "--quiet", "-o", "cat", "-u", "nomad.service", "--grep", unit+" belonged to no task")
+	if out == "" {
+		t.Error("the log does not tell of it")
+	}
+	j.await("running")
+	for _, name := range units(t) {
+		if name == unit {
+			t.Errorf("%s is left", unit)
+		}
+	}
+}
