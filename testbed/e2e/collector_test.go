@@ -134,6 +134,21 @@ func (j *job) inPipe(stream string) int {
 	return n
 }
 
+// widenPipes makes the task's log FIFOs hold 1 MiB.
+func (j *job) widenPipes() {
+	j.t.Helper()
+	for _, stream := range []string{"stdout", "stderr"} {
+		fd, err := unix.Open(j.logFile(".task."+stream+".fifo"), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			j.t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, 1<<20); err != nil {
+			j.t.Fatal(err)
+		}
+	}
+}
+
 // awaitTrue waits for something of the kernel's that sends no event.
 func awaitTrue(t *testing.T, what string, is func() bool) {
 	t.Helper()
