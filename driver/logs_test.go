@@ -59,7 +59,7 @@ func TestAwaitCollected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(collector)
+	defer unix.Close(collector) //nolint:errcheck // only read
 	output, err := unix.Open(path, unix.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)

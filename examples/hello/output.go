@@ -54,7 +54,7 @@ func noise(args []string) error {
 	n, err := number(args)
 	out, random := bufio.NewWriter(os.Stdout), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // it must be the same each time
 	for range n {
-		b := byte(random.Uint32())
+		b := byte(random.Uint32()) //nolint:gosec // any eight bits
 		if b == '\n' {
 			b = 0
 		}

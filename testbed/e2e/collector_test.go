@@ -126,7 +126,7 @@ func (j *job) inPipe(stream string) int {
 	if err != nil {
 		j.t.Fatal(err)
 	}
-	defer unix.Close(fd)
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
 	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
 	if err != nil {
 		j.t.Fatal(err)
@@ -142,7 +142,7 @@ func (j *job) widenPipes() {
 		if err != nil {
 			j.t.Fatal(err)
 		}
-		defer unix.Close(fd)
+		defer unix.Close(fd) //nolint:errcheck // nothing was written
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, 1<<20); err != nil {
 			j.t.Fatal(err)
 		}

@@ -89,7 +89,7 @@ func (j *job) endsWellInJournal() {
 
 // TestJournaldIsStopped: PID 1 keeps the sockets between tasks and journald for
 // the next journald. When journald is stopped, not restarted, systemd 252 drops
-// them, and the task's next line brings it SIGPIPE.
+// them, and the next line of the task, a Go program, ends it with SIGPIPE.
 func TestJournaldIsStopped(t *testing.T) {
 	version, err := strconv.Atoi(strings.Fields(run(t, "systemctl", "--version"))[1])
 	if err != nil {
