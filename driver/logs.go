@@ -14,6 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const (
+	// collectTimeout bounds the wait for a collector that is slow, or hangs.
+	collectTimeout = 10 * time.Second
+	collectPeriod  = 10 * time.Millisecond
+)
+
 // handOverLogs opens the task's two log FIFOs and passes them to the broker, and
 // returns the token under which StartUnit names them. The driver opens them,
 // with the agent's rights; root never follows a path to a log.
@@ -71,6 +77,34 @@ func openLog(path string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot open the task's log %s: %w", path, err)
 	}
 	return os.NewFile(uintptr(fd), path), nil
+}
+
+// awaitCollected waits until Nomad's log collector has read what an ended task
+// left in its log FIFOs, at most for collectTimeout. A collector that still
+// reads the last run when Nomad starts the next one passes for alive, ends with
+// the last run, and the next one would write into a pipe that nobody empties.
+func awaitCollected(ctx context.Context, paths ...string) {
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+	defer cancel()
+	again := time.NewTicker(collectPeriod) // no event tells that a pipe ran empty
+	defer again.Stop()
+	for _, path := range paths {
+		// Opened for reading alone, so that the collector sees the end.
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue // the log went elsewhere, or its directory is gone
+		}
+		for ctx.Err() == nil {
+			if n, err := unix.IoctlGetInt(fd, unix.TIOCINQ); err != nil || n == 0 {
+				break // /dev/null has no such count
+			}
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+			}
+		}
+		_ = unix.Close(fd)
+	}
 }
 
 // send passes the descriptors in one message and waits for the broker's word.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,5 +47,46 @@ func TestOpenLog(t *testing.T) {
 				_ = fd.Close()
 			}
 		})
+	}
+}
+
+func TestAwaitCollected(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	collector, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(collector) //nolint:errcheck // only read
+	output, err := unix.Open(path, unix.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := []byte("the last words")
+	if _, err := unix.Write(output, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Close(output); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		awaitCollected(t.Context(), "/dev/null", filepath.Join(path, "none"), path)
+		close(done)
+	}()
+	select {
+	case <-done:
+		t.Error("it does not wait for the collector")
+	case <-time.After(5 * collectPeriod):
+	}
+	buf := make([]byte, 64)
+	if n, err := unix.Read(collector, buf); err != nil || string(buf[:n]) != string(text) {
+		t.Errorf("the collector reads %q, %v", buf[:n], err)
+	}
+	<-done
+	if n, err := unix.Read(collector, buf); n != 0 || err != nil {
+		t.Errorf("the collector does not see the end: %d, %v", n, err)
 	}
 }

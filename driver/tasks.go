@@ -203,7 +203,9 @@ func (d *Driver) DestroyTask(id string, force bool) error {
 		return err
 	}
 	t.destroy()
-	return d.remove(b, t)
+	err = d.remove(b, t)
+	awaitCollected(d.ctx, t.config.StdoutPath, t.config.StderrPath)
+	return err
 }
 
 // remove has the broker remove the unit of a destroyed task and forgets it.

@@ -29,6 +29,9 @@ Usage: hello [COMMAND] [ARGUMENT...]
                    end in good order on SIGTERM
   tick             print one numbered line a second until SIGTERM
   lines N          print N numbered lines and end
+  count RATE       number RATE lines a second on stdout and on stderr until
+                   SIGTERM, and 20000 at once on SIGHUP
+  noise N          print N bytes without a line end, and to stderr a line of N letters
   args ARG...      print each argument, quoted, on a line
   env [NAME...]    print variables, quoted; all without a name
   exit N           end with exit code N
@@ -55,6 +58,8 @@ func run(args []string) error {
 		"serve":       func([]string) error { return serve() },
 		"tick":        func([]string) error { return tick() },
 		"lines":       lines,
+		"count":       count,
+		"noise":       noise,
 		"args":        quoteAll,
 		"env":         printEnv,
 		"exit":        func(a []string) error { n, err := number(a); os.Exit(code(n, err)); return nil },

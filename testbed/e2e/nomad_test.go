@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -245,11 +246,11 @@ func (j *job) await(status string) allocation {
 // ended tells that nothing more will come: no test restarts its task.
 func (a allocation) ended() bool { return a.ClientStatus == "complete" || a.ClientStatus == "failed" }
 
-// terminated is the event that tells how the task ended.
+// terminated is the event that tells how the task ended, the last time.
 func (j *job) terminated(status string) event {
 	j.t.Helper()
 	a := j.await(status)
-	for _, e := range a.TaskStates["task"].Events {
+	for _, e := range slices.Backward(a.TaskStates["task"].Events) {
 		if e.Type == "Terminated" {
 			return e
 		}

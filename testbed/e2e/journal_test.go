@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// logsToJournal is tk with its output in the journal.
+func logsToJournal(tk task) task {
+	tk.Config["logging"] = []map[string]any{{"driver": "journald"}}
+	return tk
+}
+
+// journal is what the journal has of the task's output on each stream, which a
+// counter's lines tell.
+func (j *job) journal() (out, errs string) {
+	j.t.Helper()
+	run(j.t, "journalctl", "--sync")
+	var texts [2]strings.Builder
+	for line := range strings.Lines(run(j.t, "journalctl", "-q", "-o", "cat", "NOMAD_ALLOC_ID="+j.alloc, "NOMAD_JOB_ID="+j.id, "NOMAD_TASK_NAME=task", "_TRANSPORT=stdout")) {
+		b := &texts[0]
+		if strings.HasPrefix(line, "err ") {
+			b = &texts[1]
+		}
+		fmt.Fprintln(b, strings.TrimSuffix(line, "\n"))
+	}
+	return texts[0].String(), texts[1].String()
+}
+
+// TestJournalOutlivesJournald: the journal has each line of a task that writes
+// 100 a second once and in order, though journald is restarted and killed.
+func TestJournalOutlivesJournald(t *testing.T) {
+	j := submit(t, logsToJournal(counter(100)))
+	j.await("running")
+	pid := j.pid()
+	grows := func(t *testing.T) {
+		j := j.in(t)
+		out, _ := j.journal()
+		n := lines(t, out, "out")
+		awaitTrue(t, "the journal does not grow", func() bool {
+			out, _ := j.journal()
+			return lines(t, out, "out") > n+100
+		})
+		j.sameProcess(pid)
+	}
+	grows(t)
+	t.Run("when it is restarted", func(t *testing.T) {
+		run(t, "systemctl", "restart", "systemd-journald")
+		grows(t)
+	})
+	t.Run("when it is killed", func(t *testing.T) {
+		// What it has read and not stored dies with it. Here that is nothing.
+		sendSignal(t, pid, syscall.SIGSTOP)
+		run(t, "journalctl", "--sync")
+		before := mainPID(t, "systemd-journald")
+		run(t, "systemctl", "kill", "-s", "KILL", "systemd-journald")
+		sendSignal(t, pid, syscall.SIGCONT)
+		awaitTrue(t, "no other journald comes", func() bool {
+			now := show(t, "systemd-journald", "MainPID", "ActiveState")
+			return now["ActiveState"] == "active" && now["MainPID"] != fmt.Sprint(before)
+		})
+		grows(t)
+	})
+	j.endsWellInJournal()
+}
+
+// endsWellInJournal stops a counter and checks all that it ever wrote.
+func (j *job) endsWellInJournal() {
+	j.t.Helper()
+	j.stop()
+	if e := j.terminated("complete"); e.Details["exit_code"] != "0" || e.Details["signal"] != "0" {
+		j.t.Errorf("it ended with %v", e.Details)
+	}
+	out, errs := j.journal()
+	n := lines(j.t, errs, "err")
+	end := fmt.Sprintf("end %d\n", n)
+	if !strings.HasSuffix(out, end) || lines(j.t, strings.TrimSuffix(out, end), "out") != n {
+		j.t.Errorf("stdout ends with %q, stderr with %q", last(out), last(errs))
+	}
+	j.t.Logf("%d lines of each stream, each once and in order", n)
+}
+
+// TestJournaldIsStopped: PID 1 keeps the sockets between tasks and journald for
+// the next journald. When journald is stopped, not restarted, systemd 252 drops
+// them, and the next line of the task, a Go program, ends it with SIGPIPE.
+func TestJournaldIsStopped(t *testing.T) {
+	version, err := strconv.Atoi(strings.Fields(run(t, "systemctl", "--version"))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := submit(t, logsToJournal(counter(100)))
+	j.await("running")
+	run(t, "systemctl", "stop", "systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald.service")
+	run(t, "systemctl", "start", "systemd-journald.service")
+	if version > 252 {
+		j.endsWellInJournal()
+		return
+	}
+	if e := j.terminated("failed"); e.Details["signal"] != "13" {
+		t.Errorf("it ended with %v, want SIGPIPE", e.Details)
+	}
+}
