@@ -131,3 +131,29 @@ func TestEveryMakeTargetInTheDocumentsExists(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryTestInTheDocumentsExists keeps the tables that name the test behind
+// each of their rows honest.
+func TestEveryTestInTheDocumentsExists(t *testing.T) {
+	var sources []byte
+	for _, f := range files(t) {
+		if strings.HasSuffix(f.path, "_test.go") {
+			sources = append(sources, f.content...)
+		}
+	}
+	name, named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`"), 0
+	for _, f := range files(t) {
+		if filepath.Ext(f.path) != ".md" {
+			continue
+		}
+		for _, m := range name.FindAllSubmatch(f.content, -1) {
+			named++
+			if !bytes.Contains(sources, []byte("\nfunc "+string(m[1])+"(")) {
+				t.Errorf("%s: there is no test %s", f.path, m[1])
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("found no names of tests at all")
+	}
+}

@@ -5,6 +5,9 @@ package broker
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -55,6 +58,17 @@ func TestRequestRefuses(t *testing.T) {
 		{"the broker's own field as a label", func(s *spec) { s.Labels = map[string]string{"BROKER_CLIENT": "x"} }, "BROKER_CLIENT"},
 		{"journald's own field as a label", func(s *spec) { s.Labels = map[string]string{"MESSAGE": "x"} }, "MESSAGE"},
 		{"a label with a newline", func(s *spec) { s.Labels = map[string]string{"NOMAD_A": "x\ny"} }, "NOMAD_A"},
+		{"a label with a space", func(s *spec) { s.Labels = map[string]string{"NOMAD_A": "x BROKER_CLIENT=y"} }, "white space"},
+		{"a label with a no-break space", func(s *spec) { s.Labels = map[string]string{"NOMAD_A": "x\u00a0y"} }, "white space"},
+		{"a file name as command", func(s *spec) { s.Command = "sh" }, "command"},
+		{"a limit of lines that do not go to the journal", func(s *spec) {
+			s.Logging = &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_NONE, RateLimitBurst: 1, RateLimitInterval: durationpb.New(time.Second)}
+		}, "DRIVER_JOURNAL only"},
+		{"a limit of lines without a time", func(s *spec) { s.Logging.RateLimitBurst = 1 }, "rate_limit_interval"},
+		{"a limit of no lines", func(s *spec) { s.Logging.RateLimitInterval = durationpb.New(time.Second) }, "rate_limit_interval"},
+		{"a limit of lines in no time", func(s *spec) {
+			s.Logging.RateLimitBurst, s.Logging.RateLimitInterval = 1, durationpb.New(-time.Second)
+		}, "rate_limit_interval"},
 		{"no command", func(s *spec) { s.Command = "" }, "command"},
 		{"a relative command", func(s *spec) { s.Command = "bin/x" }, "command"},
 		{"a command with a prefix of systemd's", func(s *spec) { s.Command = "+/bin/sh" }, "command"},

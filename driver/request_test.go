@@ -29,7 +29,12 @@ func TestUnitSpec(t *testing.T) {
 		{"full", `
 			command = "bin/server"
 			args    = ["--port", "$${PORT}", "a b", ""]
-			logging { driver = "journald" }`, func(c *drivers.TaskConfig) {
+			signal_target = "all"
+			logging {
+				driver              = "journald"
+				rate_limit_burst    = 1000
+				rate_limit_interval = "30s"
+			}`, func(c *drivers.TaskConfig) {
 			c.User = "alice"
 			c.Resources.NomadResources.Memory.MemoryMaxMB = 256
 			c.Resources.LinuxResources.CpusetCpus = "1-2,5"
@@ -117,6 +122,15 @@ func TestUnitSpecRefuses(t *testing.T) {
 		{"no command", ``, nil, "command is missing"},
 		{"another log driver", `command = "/bin/a"
 			logging { driver = "syslog" }`, nil, `logging.driver: "syslog" is not "nomad", "journald" or "none"`},
+		{"a limit of lines for Nomad's log", `command = "/bin/a"
+			logging { rate_limit_burst = 5 }`, nil, `set driver = "journald"`},
+		{"half a limit of lines", `command = "/bin/a"
+			logging {
+				driver           = "journald"
+				rate_limit_burst = 5
+			}`, nil, "takes both"},
+		{"another signal target", `command = "/bin/a"
+			signal_target = "some"`, nil, `signal_target: "some" is not "main" or "all"`},
 		{"a name that systemd drops", `command = "/bin/a"`, env("a-b", "1"), `env: "a-b" is not a name systemd takes`},
 		{"a control character", `command = "/bin/a"`, env("A", "x\x07"), `env: the value of A holds the control character '\a'`},
 		{"bytes that are not text", `command = "/bin/a"`, env("A", "\xff"), "env: the value of A is not valid UTF-8"},

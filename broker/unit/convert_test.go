@@ -67,7 +67,11 @@ func TestFrom(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
-			u, err := From(decide(t, p, file), host)
+			d, host := decide(t, p, file), host
+			if d.Request().Session {
+				host.Session = &Session{Unit: "nomad-db-0123.service", ID: "a/db/3", Stdin: 6}
+			}
+			u, err := From(d, host)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,6 +107,19 @@ func decide(t *testing.T, p *policy.Policy, file string) *policy.Decision {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// TestSessionIsNotMadeByHalves guards that no unit gets a session's descriptors,
+// and no session a unit's.
+func TestSessionIsNotMadeByHalves(t *testing.T) {
+	p, with := testPolicy(t), host
+	with.Session = &Session{Unit: "nomad-db-0123.service", ID: "a/db/3", Stdin: 6}
+	if _, err := From(decide(t, p, "testdata/session.json"), host); err == nil {
+		t.Error("a session was made of what was prepared for a unit")
+	}
+	if _, err := From(decide(t, p, "testdata/full.json"), with); err == nil {
+		t.Error("a unit was made of what was prepared for a session")
+	}
 }
 
 // render shows a unit as text: its name, and a line for each property.

@@ -127,11 +127,10 @@ func TestEndIsToldAtOnce(t *testing.T) {
 		t.Run("", func(t *testing.T) {
 			j := submit(t, task{Type: "service", Config: command("tick")})
 			j.await("running")
-			from := time.Now()
-			if err := syscall.Kill(j.pid(), syscall.SIGKILL); err != nil {
+			pid, from := j.pid(), time.Now()
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			from = time.Now()
 			e := j.terminated("failed")
 			t.Logf("from the kill to the event: %d ms", (e.Time-from.UnixNano())/1e6)
 		})
@@ -216,5 +215,23 @@ func TestUnitThatNoTaskKnowsIsCollected(t *testing.T) {
 		if name == unit {
 			t.Errorf("%s is left", unit)
 		}
+	}
+}
+
+// TestUnitsThatVanishedAreLostTasks: what a reboot leaves, which is handles
+// without units. Nomad is told so, and starts the task again if the job says so.
+func TestUnitsThatVanishedAreLostTasks(t *testing.T) {
+	j := submit(t, task{Type: "service", Config: command("tick")})
+	j.await("running")
+	pid, unit := j.pid(), j.unit()
+	run(t, "systemctl", "stop", "nomad.service", "systemd-brokerd.socket", "systemd-brokerd-fds.socket", "systemd-brokerd.service")
+	t.Cleanup(func() { driverHealth(t, healthy) })
+	run(t, "systemctl", "stop", unit)
+	awaitGone(t, pid)
+	run(t, "rm", "-r", "/run/systemd-brokerd")
+	run(t, "systemctl", "start", "systemd-brokerd.socket", "systemd-brokerd-fds.socket", "nomad.service")
+	driverHealth(t, healthy)
+	if text := j.messages(j.await("failed")); !strings.Contains(text, unit+" is gone and its exit status with it") {
+		t.Errorf("no event tells what became of it:\n%s", text)
 	}
 }

@@ -238,3 +238,26 @@ func TestJournaldHasTheLogWithTheTasksNames(t *testing.T) {
 		t.Errorf("got:\n%s", got)
 	}
 }
+
+func TestLinesToTheJournalAreLimited(t *testing.T) {
+	config := command("lines", "100")
+	config["logging"] = []map[string]any{{"driver": "journald", "rate_limit_burst": 10, "rate_limit_interval": "1h"}}
+	j := submit(t, task{Config: config})
+	j.await("complete")
+	run(t, "journalctl", "--sync")
+	// journald lets more through the more room there is on its disk.
+	if n := len(strings.Fields(run(t, "journalctl", "-o", "cat", "NOMAD_ALLOC_ID="+j.alloc, "_TRANSPORT=stdout"))) / 2; n < 10 || n >= 100 {
+		t.Errorf("%d of 100 lines are in the journal, want a few tens at most", n)
+	}
+}
+
+func TestNoLog(t *testing.T) {
+	config := command("lines", "3")
+	config["logging"] = []map[string]any{{"driver": "none"}}
+	j := submit(t, task{Config: config})
+	j.await("complete")
+	run(t, "journalctl", "--sync")
+	if out, _ := exec.Command("journalctl", "-q", "-o", "cat", "NOMAD_ALLOC_ID="+j.alloc, "_TRANSPORT=stdout").Output(); len(out) != 0 || j.logs("stdout") != "" {
+		t.Errorf("the journal has %q, Nomad %q", out, j.logs("stdout"))
+	}
+}

@@ -15,6 +15,7 @@ rule "all" {
     dynamic_user = true
     users        = ["alice"]
   }
+  sessions    = true
   log_drivers = ["fds", "journal", "none"]
   limits {
     memory_unlimited = true
