@@ -132,9 +132,11 @@ func (s *Server) Units() int { return len(s.units.names()) }
 
 // Limits of the gRPC server; most of gRPC's own defaults have no bound.
 const (
-	maxMessage      = 1 << 20
-	maxHeaders      = 8 << 10
-	maxStreams      = 128
+	maxMessage = 1 << 20
+	maxHeaders = 8 << 10
+	// maxStreams: each stop and each session is a call that lasts, and a client
+	// has one connection for all its units. A drain stops them all at once.
+	maxStreams      = 1024
 	handshakeLimit  = 5 * time.Second
 	shutdownTimeout = 5 * time.Second
 )

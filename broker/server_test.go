@@ -604,3 +604,21 @@ func TestPathOfAMethodIsExact(t *testing.T) {
 		}
 	}
 }
+
+// TestCallsThatLastLeaveRoomForOthers is about a drain: each stop is a call that
+// lasts as long as the task takes, and all come over one connection.
+func TestCallsThatLastLeaveRoomForOthers(t *testing.T) {
+	w := newWorld(t)
+	for range 600 {
+		stream, err := w.client.WatchUnits(w.ctx(), &brokerv1.WatchUnitsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := stream.Recv(); err != nil || !m.GetSynced() {
+			t.Fatalf("got %v, %v", m, err)
+		}
+	}
+	if _, err := w.client.Info(w.ctx(), &brokerv1.InfoRequest{}); err != nil {
+		t.Errorf("the next call is not answered: %v", err)
+	}
+}
