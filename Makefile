@@ -20,7 +20,7 @@ export GOTOOLCHAIN := local
 cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
 # Run when RUN names them: a minute of re-executions of PID 1.
 slow    := TestRealStartsDuringReexec
-testargs = -test.v -test.timeout 15m -test.run
+testargs = -test.v -test.parallel 6 -test.timeout 20m -test.run
 with_go  = PATH="$$($(GO) env GOROOT)/bin:$$PATH"
 
 # $(call tool,NAME,VERSION,PACKAGE): built from the Go module proxy into the cache.

@@ -88,6 +88,7 @@ func (j *job) onTerminal(script, stdin string) (string, int) {
 
 // TestExecStreams covers what Nomad's own test kit wants of a driver's streams.
 func TestExecStreams(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Type: "service", Config: command("tick")})
 	j.await("running")
 	for _, tt := range []struct {
@@ -135,6 +136,7 @@ func TestExecStreams(t *testing.T) {
 }
 
 func TestExecRunsAsTheTaskInItsSandbox(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Type: "service", Config: command("tick"), Memory: 64, Env: map[string]string{"SECRET": "a b"}})
 	j.await("running")
 	pid := j.pid()
@@ -244,6 +246,7 @@ func TestExecEnds(t *testing.T) {
 }
 
 func TestExecIsRefusedWithoutARule(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Type: "service", Config: command("tick"), User: "alice"})
 	j.await("running")
 	out, err := j.session("id").CombinedOutput()
@@ -259,6 +262,7 @@ func (j *job) variable(value string) {
 }
 
 func TestTemplateThatChangesRunsItsScript(t *testing.T) {
+	t.Parallel()
 	j := &job{t: t, id: jobName(t)}
 	j.variable("one")
 	text := `{{ with nomadVar "nomad/jobs/` + j.id + `" }}{{ .value }}{{ end }}`

@@ -37,8 +37,10 @@ func TestBadInput(t *testing.T) {
 		{"more memory than the policy allows", task{Config: command(), Memory: 64, Max: 1500}, []string{"memory", "policy"}},
 		{"unknown log driver", task{Config: map[string]any{"command": hello, "logging": []map[string]any{{"driver": "syslog"}}}}, []string{"logging.driver", `"syslog"`, "journald"}},
 	}
+	t.Parallel()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			j := submit(t, tt.task)
 			text := j.messages(j.await("failed"))
 			for _, want := range tt.want {

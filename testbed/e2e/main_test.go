@@ -34,7 +34,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "cannot set the end-to-end tests up:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if left := leftBehind(""); len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "FAIL: after all tests there are still", left)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // setUp gives the tests their policy and the program that their jobs run.

@@ -80,7 +80,7 @@ func submit(t *testing.T, tk task) *job {
 			j.explain()
 		}
 		j.purge()
-		nothingIsLeft(t)
+		j.nothingIsLeft()
 	})
 	return j
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,26 +62,36 @@ func (j *job) pid() int {
 	return pid
 }
 
-// nothingIsLeft fails the test unless all units of tasks are gone, and with
-// them their files, control groups and secrets.
-func nothingIsLeft(t *testing.T) {
-	t.Helper()
+// nothingIsLeft fails the test unless all units of the job's task are gone, and
+// with them their files, control groups and secrets. Other tests may have theirs.
+func (j *job) nothingIsLeft() {
+	j.t.Helper()
+	if j.alloc == "" {
+		return // it was never placed
+	}
+	mine := func() []string {
+		return slices.DeleteFunc(units(j.t), func(name string) bool { return !strings.Contains(name, j.alloc[:8]) })
+	}
 	deadline := time.Now().Add(patience)
-	for len(units(t)) > 0 && time.Now().Before(deadline) {
+	for len(mine()) > 0 && time.Now().Before(deadline) {
 		time.Sleep(100 * time.Millisecond) // Nomad removes a task a moment after it calls it ended
 	}
-	if left := units(t); len(left) > 0 {
-		t.Errorf("units are left in systemd: %v\n%s", left, run(t, "systemctl", "status", "--no-pager", left[0]))
+	if left := mine(); len(left) > 0 {
+		j.t.Errorf("units are left in systemd: %v\n%s", left, run(j.t, "systemctl", "status", "--no-pager", left[0]))
 	}
-	for _, pattern := range []string{
-		"/run/systemd/transient/nomad-*",
-		"/run/systemd-brokerd/environment/*",
-		"/sys/fs/cgroup/brokerd.slice/brokerd-nomad.slice/nomad-*",
-	} {
-		if left, _ := filepath.Glob(pattern); len(left) > 0 {
-			t.Errorf("files are left: %v", left)
-		}
+	if left := leftBehind(j.alloc[:8]); len(left) > 0 {
+		j.t.Errorf("files are left: %v", left)
 	}
+}
+
+// leftBehind are files and control groups of units with this in their names.
+func leftBehind(part string) []string {
+	var left []string
+	for _, dir := range []string{"/run/systemd/transient", "/run/systemd-brokerd/environment", "/sys/fs/cgroup/brokerd.slice/brokerd-nomad.slice"} {
+		found, _ := filepath.Glob(dir + "/nomad-*" + part + "*")
+		left = append(left, found...)
+	}
+	return left
 }
 
 // procStatus reads fields of /proc/PID/status.

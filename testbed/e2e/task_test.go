@@ -18,6 +18,7 @@ func command(args ...string) map[string]any {
 }
 
 func TestBatchJobFromAnArtifactRunsInItsSandbox(t *testing.T) {
+	t.Parallel()
 	from := time.Now()
 	j := submit(t, task{Config: map[string]any{"command": "local/hello"}, Artifact: true})
 	if e := j.terminated("complete"); e.Details["exit_code"] != "0" {
@@ -42,6 +43,7 @@ func TestBatchJobFromAnArtifactRunsInItsSandbox(t *testing.T) {
 }
 
 func TestLogsAreComplete(t *testing.T) {
+	t.Parallel()
 	const n = 20000
 	j := submit(t, task{Config: command("lines", fmt.Sprint(n))})
 	j.await("complete")
@@ -55,6 +57,7 @@ func TestLogsAreComplete(t *testing.T) {
 }
 
 func TestServiceHasTheLimitsOfItsJob(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Type: "service", Config: command("tick"), CPU: 500, Memory: 64, Max: 128})
 	j.await("running")
 	got := show(t, j.unit(), "Slice", "MemoryLow", "MemoryMax", "CPUWeight", "TasksMax", "NoNewPrivileges",
@@ -93,6 +96,7 @@ func TestCoresAndUnlimitedMemoryBecomeLimits(t *testing.T) {
 }
 
 func TestExitCodeReachesNomad(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Config: command("exit", "7")})
 	if e := j.terminated("failed"); e.Details["exit_code"] != "7" || e.Details["signal"] != "0" {
 		t.Errorf("it ended with %v", e.Details)
@@ -100,6 +104,7 @@ func TestExitCodeReachesNomad(t *testing.T) {
 }
 
 func TestSignalReachesNomad(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Config: command("signal", "9")})
 	if e := j.terminated("failed"); e.Details["signal"] != "9" || e.Details["oom_killed"] == "true" {
 		t.Errorf("it ended with %v", e.Details)
@@ -107,6 +112,7 @@ func TestSignalReachesNomad(t *testing.T) {
 }
 
 func TestOutOfMemoryReachesNomad(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Config: command("eat", "200"), Memory: 48})
 	if e := j.terminated("failed"); e.Details["oom_killed"] != "true" {
 		t.Errorf("it ended with %v", e.Details)
@@ -117,6 +123,7 @@ func TestOutOfMemoryReachesNomad(t *testing.T) {
 }
 
 func TestStopSendsTheSignalOfTheJob(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, signal, want, not string }{
 		{"by default SIGTERM", "", "signal terminated", "signal interrupt"},
 		{"kill_signal if set", "SIGINT", "signal interrupt", "signal terminated"},
@@ -164,7 +171,7 @@ func TestNothingSurvivesATask(t *testing.T) {
 				j.await("complete")
 			}
 			j.purge()
-			nothingIsLeft(t)
+			j.nothingIsLeft()
 			if out, err := exec.Command("pgrep", "-af", "hello ignore-term").Output(); err == nil {
 				t.Errorf("a process is left: %s", out)
 			}
@@ -173,6 +180,7 @@ func TestNothingSurvivesATask(t *testing.T) {
 }
 
 func TestAllocSignalReachesTheTask(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Type: "service", Config: command("signals")})
 	j.await("running")
 	j.awaitLog("listening")
@@ -191,6 +199,7 @@ var odd = []string{
 }
 
 func TestArgumentsArriveAsTheyAre(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Config: command(append([]string{"args"}, odd...)...)})
 	j.await("complete")
 	var want strings.Builder
@@ -203,6 +212,7 @@ func TestArgumentsArriveAsTheyAre(t *testing.T) {
 }
 
 func TestEnvironmentArrivesAsItIs(t *testing.T) {
+	t.Parallel()
 	env, args := make(map[string]string), []string{"env"}
 	var want strings.Builder
 	for i, v := range odd {
@@ -221,6 +231,7 @@ func TestEnvironmentArrivesAsItIs(t *testing.T) {
 }
 
 func TestUserOfTheJob(t *testing.T) {
+	t.Parallel()
 	j := submit(t, task{Config: command(), User: "alice"})
 	j.await("complete")
 	if out, want := j.logs("stdout"), "uid="+run(t, "id", "-u", "alice")+" "; !strings.Contains(out, want) {
@@ -229,6 +240,7 @@ func TestUserOfTheJob(t *testing.T) {
 }
 
 func TestJournaldHasTheLogWithTheTasksNames(t *testing.T) {
+	t.Parallel()
 	config := command("lines", "3")
 	config["logging"] = []map[string]any{{"driver": "journald"}}
 	j := submit(t, task{Config: config})
@@ -240,6 +252,7 @@ func TestJournaldHasTheLogWithTheTasksNames(t *testing.T) {
 }
 
 func TestLinesToTheJournalAreLimited(t *testing.T) {
+	t.Parallel()
 	config := command("lines", "100")
 	config["logging"] = []map[string]any{{"driver": "journald", "rate_limit_burst": 10, "rate_limit_interval": "1h"}}
 	j := submit(t, task{Config: config})
@@ -252,6 +265,7 @@ func TestLinesToTheJournalAreLimited(t *testing.T) {
 }
 
 func TestNoLog(t *testing.T) {
+	t.Parallel()
 	config := command("lines", "3")
 	config["logging"] = []map[string]any{{"driver": "none"}}
 	j := submit(t, task{Config: config})
