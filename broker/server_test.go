@@ -66,19 +66,9 @@ rule "local" {
   }
   run_as {
     dynamic_user = true
+    users        = ["alice"]
   }
   log_drivers = ["fds", "journal"]
-  sessions    = true
-}
-rule "users" {
-  client = "nomad"
-  exec {
-    under = ["/local"]
-  }
-  run_as {
-    users = ["alice"]
-  }
-  log_drivers = ["journal"]
   sessions    = true
 }
 `

@@ -25,7 +25,9 @@ func (s *Server) ExecInUnit(ctx context.Context, req *brokerv1.ExecInUnitRequest
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.decide(ctx, req.GetSpec(), sessionRequest)
+	d, err := s.decide(ctx, req.GetSpec(), func(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
+		return sessionRequest(spec, labelPrefix, parent.rule)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -70,14 +72,22 @@ func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, tok
 	defer s.abandon(whole, r)
 	select {
 	case <-r.ended:
-		return &brokerv1.ExecInUnitResponse{Exit: s.units.snapshot(r).GetExit()}, nil
 	case <-parent.ended:
-		return nil, errNotRunning
+		err = errNotRunning
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		err = ctx.Err()
 	case <-s.closing:
-		return nil, errStopping
+		err = errStopping
 	}
+	// A program that ended its unit, or ended with it, has an exit all the same; a
+	// unit that somebody removed has none.
+	if exit := s.units.snapshot(r).GetExit(); exit != nil {
+		return &brokerv1.ExecInUnitResponse{Exit: exit}, nil
+	}
+	if err == nil {
+		err = errNotRunning
+	}
+	return nil, err
 }
 
 // abandon kills what is left of a session and has PID 1 forget it.

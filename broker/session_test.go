@@ -249,3 +249,17 @@ func TestTerminalBelongsToTheClient(t *testing.T) {
 		t.Error("a unit may log to the other side of a terminal")
 	}
 }
+
+// TestSessionThatVanishedIsNoSuccess: somebody stopped its unit.
+func TestSessionThatVanishedIsNoSuccess(t *testing.T) {
+	w := newWorld(t)
+	u := w.start("a/1")
+	name, answer := w.begin(w.ctx(), w.session(u))
+	if _, err := w.client.ListUnits(w.ctx(), &brokerv1.ListUnitsRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	w.pid1.Remove(name)
+	if err := <-answer; err == nil {
+		t.Error("a session without an exit status succeeded")
+	}
+}

@@ -71,13 +71,13 @@ func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, erro
 	return checked(spec, labelPrefix, checkCommandPath, checkLogging)
 }
 
-// sessionRequest is request for a session.
-func sessionRequest(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
+// sessionRequest is request for a session beside a unit that the rule allowed.
+func sessionRequest(spec *brokerv1.UnitSpec, labelPrefix, rule string) (*policy.Request, error) {
 	r, err := checked(spec, labelPrefix, checkSession)
 	if err != nil {
 		return nil, err
 	}
-	r.Session = true
+	r.Session, r.Rule = true, rule
 	return r, nil
 }
 

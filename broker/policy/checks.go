@@ -179,7 +179,9 @@ func logDriverDenied(c *client, _ *rule, r *Request) *Denial {
 
 // sessionAllowed: any program may, for what a session can do its unit can, and
 // a program that the rule allows could be told to execute any other.
-func sessionAllowed(_ *client, l *rule, r *Request) bool { return !r.Session || l.sessions }
+func sessionAllowed(_ *client, l *rule, r *Request) bool {
+	return !r.Session || l.sessions && l.name == r.Rule
+}
 
 func sessionDenied(c *client, _ *rule, r *Request) *Denial {
 	return &Denial{

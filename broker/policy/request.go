@@ -36,8 +36,10 @@ type Request struct {
 	LogRate     LogRate
 	// WorkingDirectory is an absolute path in the unit's view, or empty.
 	WorkingDirectory string
-	// Session is set for a program that is to run beside a unit.
+	// Session is set for a program that is to run beside a unit, which the named
+	// Rule allowed: only that rule can allow the session.
 	Session bool
+	Rule    string
 }
 
 // Directories are the host's directories that a unit sees as /alloc, /local and
