@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,17 +28,19 @@ while :; do sleep 60 & wait $!; done
 }
 
 // TestExitIsToldLater: a task ends while somebody who should hear of it is not
-// there. Nomad learns the exit code all the same, once they are back.
+// there. Nomad learns the exit code or signal all the same, once they are back.
 func TestExitIsToldLater(t *testing.T) {
 	broker := []string{"systemd-brokerd.socket", "systemd-brokerd-fds.socket", "systemd-brokerd.service"}
 	agent := []string{"nomad.service"}
 	for _, tt := range []struct {
-		name string
-		away []string // units
+		name   string
+		away   []string // units
+		strike syscall.Signal
+		want   string // exit code and signal
 	}{
-		{"while the broker is away", broker},
-		{"while the agent is away", agent},
-		{"while both are away", append(append([]string{}, agent...), broker...)},
+		{"while the broker is away", broker, syscall.SIGKILL, "0 9"},
+		{"while the agent is away", agent, syscall.SIGHUP, "7 0"},
+		{"while both are away", slices.Concat(agent, broker), syscall.SIGHUP, "7 0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			j := submit(t, failsOnHangup())
@@ -46,13 +49,19 @@ func TestExitIsToldLater(t *testing.T) {
 			pid := j.pid()
 			t.Cleanup(func() { run(t, "systemctl", append([]string{"start"}, tt.away...)...) })
 			run(t, "systemctl", append([]string{"stop"}, tt.away...)...)
-			if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+			if !slices.Contains(tt.away, agent[0]) {
+				d := driverHealth(t, func(d driverInfo) bool { return !d.Detected })
+				if !strings.Contains(d.HealthDescription, "systemd-brokerd") {
+					t.Errorf("the driver does not say why it is away: %+v", d)
+				}
+			}
+			if err := syscall.Kill(pid, tt.strike); err != nil {
 				t.Fatalf("the task did not outlive them: %v", err)
 			}
 			awaitGone(t, pid)
 			run(t, "systemctl", append([]string{"start"}, tt.away...)...)
 			driverHealth(t, healthy)
-			if e := j.terminated("failed"); e.Details["exit_code"] != "7" || e.Details["signal"] != "0" {
+			if e := j.terminated("failed"); e.Details["exit_code"]+" "+e.Details["signal"] != tt.want {
 				t.Errorf("it ended with %v", e.Details)
 			}
 		})

@@ -259,6 +259,20 @@ func (j *job) terminated(status string) event {
 	return event{}
 }
 
+// killTook is the time from Nomad's decision to end the task to its end. What
+// Nomad's server takes to come to that decision is not the driver's.
+func (j *job) killTook() time.Duration {
+	j.t.Helper()
+	at := map[string]int64{}
+	for _, e := range j.await("complete").TaskStates["task"].Events {
+		at[e.Type] = e.Time
+	}
+	if at["Killing"] == 0 || at["Terminated"] < at["Killing"] {
+		j.t.Fatalf("no events tell how long the task took to end: %v", at)
+	}
+	return time.Duration(at["Terminated"] - at["Killing"])
+}
+
 // messages are all events of the task, one a line.
 func (j *job) messages(a allocation) string {
 	var b strings.Builder

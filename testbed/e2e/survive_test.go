@@ -82,33 +82,6 @@ func upgrade(t *testing.T) {
 	}
 }
 
-func TestExitWhileTheBrokerIsAwayIsTold(t *testing.T) {
-	j := submit(t, task{Type: "service", Config: command("signals")})
-	j.await("running")
-	j.awaitLog("listening")
-	pid := j.pid()
-	run(t, "systemctl", "stop", "systemd-brokerd.socket", "systemd-brokerd-fds.socket", "systemd-brokerd.service")
-	started := false
-	start := func() {
-		if !started {
-			started = true
-			run(t, "systemctl", "start", "systemd-brokerd.socket", "systemd-brokerd-fds.socket", "systemd-brokerd.service")
-		}
-	}
-	t.Cleanup(start)
-	d := driverHealth(t, func(d driverInfo) bool { return !d.Detected })
-	if !strings.Contains(d.HealthDescription, "systemd-brokerd") {
-		t.Errorf("the driver does not say why it is away: %+v", d)
-	}
-	run(t, "kill", "-USR1", fmt.Sprint(pid))
-	run(t, "kill", "-KILL", fmt.Sprint(pid))
-	start()
-	driverHealth(t, healthy)
-	if e := j.terminated("failed"); e.Details["signal"] != "9" {
-		t.Errorf("it ended with %v", e.Details)
-	}
-}
-
 func TestFingerprintNamesVersions(t *testing.T) {
 	var nodes []struct{ ID string }
 	call(t, "GET", "/nodes", nil, &nodes)
