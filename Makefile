@@ -20,6 +20,8 @@ export GOTOOLCHAIN := local
 cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
 # Run when RUN names them: a minute of re-executions of PID 1.
 slow    := TestRealStartsDuringReexec
+# The last test reboots the VM: unless RUN names others.
+reboot  := $(if $(RUN),$(findstring Reboot,$(RUN)),yes)
 testargs = -test.v -test.parallel 6 -test.timeout 20m -test.run
 with_go  = PATH="$$($(GO) env GOROOT)/bin:$$PATH"
 
@@ -64,9 +66,11 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; \
 	$(GO) test -c -tags e2e -o "$$dir/" ./broker/systemd ./testbed/e2e; \
 	CGO_ENABLED=0 $(GO) build -ldflags '-X main.version=9999.0.0' -o "$$dir/systemd-brokerd-next" ./cmd/systemd-brokerd; \
-	testbed/run --distro $(DISTRO) --copy "$$dir" -- sh -c '\
+	testbed/run --distro $(DISTRO) --copy "$$dir" --boots $(if $(reboot),2,1) -- sh -c '\
+		if [ $$TESTBED_BOOT = 2 ]; then E2E_REBOOT=after exec ./e2e.test $(testargs) TestReboot; fi; \
 		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip $(slow)); systemd=$$?; \
-		./e2e.test $(testargs) "$(RUN)" && exit $$systemd'
+		./e2e.test $(testargs) "$(RUN)" -test.skip TestReboot && \
+		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$systemd'
 
 demo: ## watch real jobs run in a VM (DISTRO=…)
 	@testbed/demo/run --distro $(DISTRO)

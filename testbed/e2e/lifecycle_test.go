@@ -220,7 +220,7 @@ func TestUnitThatNoTaskKnowsIsCollected(t *testing.T) {
 	}
 }
 
-// TestUnitsThatVanishedAreLostTasks: what a reboot leaves, which is handles
+// TestUnitsThatVanishedAreLostTasks: somebody else removed them; there are handles
 // without units. Nomad is told so, and starts the task again if the job says so.
 func TestUnitsThatVanishedAreLostTasks(t *testing.T) {
 	j := submit(t, task{Type: "service", Config: command("tick")})

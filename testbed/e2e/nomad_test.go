@@ -36,6 +36,7 @@ type task struct {
 	Memory, Max int // MiB
 	KillTimeout time.Duration
 	KillSignal  string
+	Restarts    int  // that Nomad may do
 	Artifact    bool // fetch examples/hello into local/
 	Templates   []template
 }
@@ -107,8 +108,9 @@ func (tk task) job(id string) map[string]any {
 	spec := map[string]any{
 		"Name": "task", "Driver": "systemd", "Config": tk.Config, "User": tk.User, "Env": tk.Env,
 		"Resources": resources, "KillSignal": tk.KillSignal,
-		"KillTimeout": int64(tk.KillTimeout), "RestartPolicy": map[string]any{"Attempts": 0, "Mode": "fail"},
-		"LogConfig": map[string]any{"MaxFiles": 2, "MaxFileSizeMB": 10},
+		"KillTimeout":   int64(tk.KillTimeout),
+		"RestartPolicy": map[string]any{"Attempts": tk.Restarts, "Mode": "fail", "Delay": int64(time.Second), "Interval": int64(time.Hour)},
+		"LogConfig":     map[string]any{"MaxFiles": 2, "MaxFileSizeMB": 10},
 	}
 	if tk.KillTimeout == 0 {
 		spec["KillTimeout"] = int64(5 * time.Second)

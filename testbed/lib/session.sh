@@ -7,9 +7,10 @@
 distro=bookworm
 copy=
 start_nomad=yes
+boots=1
 command=()
 
-# parse_arguments sets distro, copy, start_nomad and command.
+# parse_arguments sets distro, copy, start_nomad, boots and command.
 parse_arguments() {
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -19,16 +20,18 @@ parse_arguments() {
 		--copy) copy=${2-} && shift_value "$@" ;;
 		--copy=*) copy=${1#*=} ;;
 		--no-nomad) start_nomad= ;;
+		--boots) boots=${2-} && shift_value "$@" ;;
 		--) shift && command=("$@") && break ;;
 		*) wrong_usage "unknown argument '$1' (a command goes after --)" ;;
 		esac
-		case $1 in --distro | --copy) shift ;; esac
+		case $1 in --distro | --copy | --boots) shift ;; esac
 		shift
 	done
 	case $distro in
 	bookworm | trixie) ;;
 	*) wrong_usage "unknown distro '$distro': bookworm or trixie" ;;
 	esac
+	[[ $boots =~ ^[1-9]$ ]] || wrong_usage "--boots: '$boots' is not 1 to 9"
 	if [ -n "$copy" ]; then
 		[ -d "$copy" ] || wrong_usage "--copy: '$copy' is not a directory"
 		copy=$(cd "$copy" && pwd)
@@ -54,21 +57,38 @@ open_session() {
 	rm -f "$scratch/payload.tar"
 	if [ -n "$copy" ]; then unpack /payload; fi
 	say "VM ready after $(seconds_since "$from") s ($distro, $(accelerator))"
-	if [ -n "$start_nomad" ]; then
-		from=$EPOCHREALTIME
-		in_vm /usr/local/lib/testbed/start-nomad </dev/null >&2 || die "the Nomad agent did not get ready: see above"
-		say "Nomad ready after $(seconds_since "$from") s"
-	fi
+	start_nomad
 }
 
-# run_command: the caller's, in /payload if there is one.
+start_nomad() {
+	local from=$EPOCHREALTIME
+	[ -n "$start_nomad" ] || return 0
+	in_vm /usr/local/lib/testbed/start-nomad </dev/null >&2 || die "the Nomad agent did not get ready: see above"
+	say "Nomad ready after $(seconds_since "$from") s"
+}
+
+# run_command: the caller's, in /payload if there is one; once in each boot, for
+# as long as it succeeds.
 run_command() {
-	if [ -n "$copy" ]; then
-		# shellcheck disable=SC2016 # $@ belongs to the guest's shell
-		in_vm sh -c 'cd /payload && exec "$@"' sh "${command[@]}"
-	else
-		in_vm "${command[@]}"
-	fi
+	local boot in=/root
+	[ -z "$copy" ] || in=/payload
+	for ((boot = 1; boot <= boots; boot++)); do
+		[ "$boot" -eq 1 ] || reboot
+		# shellcheck disable=SC2016 # $0, $1 and $@ belong to the guest's shell
+		in_vm sh -c 'cd "$0" && export TESTBED_BOOT="$1" && shift && exec "$@"' "$in" "$boot" "${command[@]}" || return
+	done
+}
+
+# reboot: the way an operator would.
+reboot() {
+	local from=$EPOCHREALTIME before
+	before=$(grep -c TESTBED-READY "$vm/console.log")
+	in_vm systemctl reboot </dev/null >&2 || true # it may end the connection first
+	wait_booted 180 $((before + 1)) || die "the VM did not come back from a reboot; its console is in $(keep_log)"
+	disconnect
+	connect 60 || die "cannot reach the VM after its reboot; its console is in $(keep_log)"
+	say "rebooted after $(seconds_since "$from") s"
+	start_nomad
 }
 
 # explain_loss STATUS: ssh's own failure looks like a command's exit status 255.

@@ -83,6 +83,7 @@ launch() {
 		-serial file:console.log -monitor unix:monitor,server=on,wait=off \
 		-drive if=none,id=root,file=root.qcow2,format=qcow2,cache=unsafe,werror=report \
 		-drive if=none,id=cargo,file=cargo,format=raw,readonly=on \
+		-action "reboot=$([ "$boots" -gt 1 ] && echo reset || echo shutdown)" \
 		-netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$vm_port-:22" \
 		<"$vm/leash" >/dev/null 2>&1 8>&- 9>&- &
 	vm_keeper=$!
@@ -101,10 +102,10 @@ stop_vm() {
 	vm=
 }
 
-# wait_booted SECONDS: until the guest says so on its serial console.
+# wait_booted SECONDS [TIMES]: until the guest has said so on its serial console.
 wait_booted() {
 	local deadline=$((SECONDS + $1))
-	until grep -q TESTBED-READY "$vm/console.log" 2>/dev/null; do
+	until [ "$(grep -c TESTBED-READY "$vm/console.log" 2>/dev/null)" -ge "${2:-1}" ]; do
 		[ ! -e "$vm/exited" ] && [ "$SECONDS" -lt "$deadline" ] || return 1
 		read -r -t 0.1 <&8 || true
 	done
