@@ -109,8 +109,17 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	ctx := withRequestID(ss.Context())
 	defer s.recovered(info.FullMethod)
-	return s.failed(ctx, info.FullMethod, handler(srv, ss))
+	return s.failed(ctx, info.FullMethod, handler(srv, contextStream{ss, ctx}))
 }
+
+// contextStream is a stream with the request's id in its context.
+type contextStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (s contextStream) Context() context.Context { return s.ctx }
 
 // failed logs an error once and translates it once.
 func (s *Server) failed(ctx context.Context, method string, err error) error {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"log/slog"
 
+	"google.golang.org/grpc"
+
 	"nomad-systemd-driver/broker/policy"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -14,29 +16,36 @@ import (
 // any other to PID 1 and to policy. It differs in that it lives no longer than
 // its call and the unit beside which it runs, and that clients do not see it
 // among their units.
-func (s *Server) ExecInUnit(ctx context.Context, req *brokerv1.ExecInUnitRequest) (*brokerv1.ExecInUnitResponse, error) {
+func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerStreamingServer[brokerv1.ExecInUnitResponse]) error {
 	if err := known(req); err != nil {
-		return nil, err
+		return err
 	}
 	if !tokenPattern.MatchString(req.GetFdToken()) {
-		return nil, invalid("fd_token", "must be 64 hexadecimal digits")
+		return invalid("fd_token", "must be 64 hexadecimal digits")
 	}
+	ctx := stream.Context()
 	parent, err := s.own(ctx, req.GetHandle())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	d, err := s.decide(ctx, req.GetSpec(), func(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
 		return sessionRequest(spec, labelPrefix, parent.rule)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r := newRecord(d, "")
 	r.session = parent.unit
 	if err := sameUser(r, parent); err != nil {
-		return nil, err
+		return err
 	}
-	return s.session(ctx, r, d, req.GetFdToken(), parent)
+	exit, err := s.session(ctx, r, d, req.GetFdToken(), parent, func() error {
+		return stream.Send(&brokerv1.ExecInUnitResponse{})
+	})
+	if err != nil {
+		return err
+	}
+	return stream.Send(&brokerv1.ExecInUnitResponse{Exit: exit})
 }
 
 // sameUser refuses a session that would not have its unit's own user.
@@ -50,8 +59,11 @@ func sameUser(r, parent *record) error {
 	}
 }
 
-// session runs r to its end and leaves nothing of it.
-func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) (*brokerv1.ExecInUnitResponse, error) {
+// session runs r to its end and leaves nothing of it. It calls executed when the
+// program has been.
+func (s *Server) session(
+	ctx context.Context, r *record, d *policy.Decision, token string, parent *record, executed func() error,
+) (*brokerv1.Exit, error) {
 	if ended(parent.ended) {
 		return nil, errNotRunning
 	}
@@ -70,6 +82,9 @@ func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, tok
 		return nil, err
 	}
 	defer s.abandon(whole, r)
+	if err := executed(); err != nil {
+		return nil, err
+	}
 	select {
 	case <-r.ended:
 	case <-parent.ended:
@@ -82,7 +97,7 @@ func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, tok
 	// A program that ended its unit, or ended with it, has an exit all the same; a
 	// unit that somebody removed has none.
 	if exit := s.units.snapshot(r).GetExit(); exit != nil {
-		return &brokerv1.ExecInUnitResponse{Exit: exit}, nil
+		return exit, nil
 	}
 	if err == nil {
 		err = errNotRunning

@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -35,17 +36,32 @@ func (w *world) session(u *brokerv1.Unit) *brokerv1.ExecInUnitRequest {
 	return &brokerv1.ExecInUnitRequest{Handle: proto.CloneOf(u.GetHandle()), Spec: s, FdToken: token}
 }
 
+// exec makes the call and reads the stream to its end.
+func (w *world) exec(ctx context.Context, req *brokerv1.ExecInUnitRequest) error {
+	stream, err := w.client.ExecInUnit(ctx, req)
+	if err != nil {
+		return err
+	}
+	if first, err := stream.Recv(); err != nil || first.GetExit() != nil {
+		return errors.Join(err, fmt.Errorf("the first message is %v", first))
+	}
+	last, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	if code := last.GetExit().GetCode(); last.GetExit() == nil || code != 0 {
+		return fmt.Errorf("exit code %d", code)
+	}
+	return nil
+}
+
 // begin makes the call and returns the session's unit once PID 1 has it.
 func (w *world) begin(ctx context.Context, req *brokerv1.ExecInUnitRequest) (unit string, answer <-chan error) {
 	w.t.Helper()
 	before := len(w.pid1.Calls("StartTransientUnit"))
 	done := make(chan error, 1)
 	go func() {
-		resp, err := w.client.ExecInUnit(ctx, req)
-		if err == nil && resp.GetExit().GetCode() != 0 {
-			err = fmt.Errorf("exit code %d", resp.GetExit().GetCode())
-		}
-		done <- err
+		done <- w.exec(ctx, req)
 	}()
 	if err := w.pid1.AwaitCalls(w.ctx(), "StartTransientUnit", before+1); err != nil {
 		w.t.Fatal(err)
@@ -179,7 +195,7 @@ func TestSessionIsRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			req := w.session(u)
 			tt.change(req)
-			_, err := w.client.ExecInUnit(w.ctx(), req)
+			err := w.exec(w.ctx(), req)
 			wantCode(t, err, tt.code, tt.text)
 			if n := len(w.pid1.Calls("StartTransientUnit")); n != 1 {
 				t.Errorf("PID 1 was asked to start %d units, want the first alone", n)
@@ -192,7 +208,7 @@ func TestSessionThatCannotBeExecutedIsExplained(t *testing.T) {
 	w := newWorld(t)
 	u := w.start("a/1")
 	w.pid1.OnStart(func(fakepid1.Start) fakepid1.Outcome { return fakepid1.Outcome{JobResult: "failed", ExitStatus: 203} })
-	_, err := w.client.ExecInUnit(w.ctx(), w.session(u))
+	err := w.exec(w.ctx(), w.session(u))
 	wantCode(t, err, codes.FailedPrecondition, "cannot execute sh")
 }
 

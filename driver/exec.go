@@ -67,7 +67,11 @@ func (d *Driver) session(ctx context.Context, id string, opts *drivers.ExecOptio
 	}
 	io.given()
 	copied := io.copy(ctx, opts)
-	resp, err := b.ExecInUnit(ctx, &brokerv1.ExecInUnitRequest{Handle: t.handle, Spec: spec, FdToken: token})
+	exit, err := b.exec(ctx, &brokerv1.ExecInUnitRequest{Handle: t.handle, Spec: spec, FdToken: token}, func() {
+		// What is typed earlier is lost, see ExecInUnit. It ends with the session,
+		// in close, not before its output.
+		go io.input(opts.Stdin)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +81,28 @@ func (d *Driver) session(ctx context.Context, id string, opts *drivers.ExecOptio
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return sessionResult(resp.GetExit()), nil
+	return sessionResult(exit), nil
+}
+
+// exec makes the call, calls executed when the program has been, and returns
+// the program's exit.
+func (b *broker) exec(ctx context.Context, req *brokerv1.ExecInUnitRequest, executed func()) (*brokerv1.Exit, error) {
+	stream, err := b.ExecInUnit(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := stream.Recv(); err != nil {
+		return nil, err
+	}
+	executed()
+	last, err := stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	if last.GetExit() == nil {
+		return nil, status.Error(codes.Internal, "systemd-brokerd does not tell how it ended; is it of another version?")
+	}
+	return last.GetExit(), nil
 }
 
 // sessionSpec is the task's own specification with another program.

@@ -256,7 +256,7 @@ func (b *fakeBroker) RemoveUnit(_ context.Context, r *brokerv1.RemoveUnitRequest
 }
 
 // ExecInUnit runs the program on this host, on the descriptors handed over.
-func (b *fakeBroker) ExecInUnit(ctx context.Context, r *brokerv1.ExecInUnitRequest) (*brokerv1.ExecInUnitResponse, error) {
+func (b *fakeBroker) ExecInUnit(r *brokerv1.ExecInUnitRequest, stream grpc.ServerStreamingServer[brokerv1.ExecInUnitResponse]) error {
 	b.called("ExecInUnit")
 	b.mu.Lock()
 	files, err := b.handed[r.GetFdToken()], b.startErr
@@ -266,15 +266,28 @@ func (b *fakeBroker) ExecInUnit(ctx context.Context, r *brokerv1.ExecInUnitReque
 		defer f.Close()
 	}
 	if err != nil || len(files) != 3 {
-		return nil, errors.Join(err, status.Errorf(codes.InvalidArgument, "%d descriptors", len(files)))
+		return errors.Join(err, status.Errorf(codes.InvalidArgument, "%d descriptors", len(files)))
 	}
-	cmd := exec.CommandContext(ctx, r.GetSpec().GetCommand(), r.GetSpec().GetArgs()...)
+	cmd := exec.CommandContext(stream.Context(), r.GetSpec().GetCommand(), r.GetSpec().GetArgs()...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
 	if _, err := unix.IoctlGetWinsize(int(files[0].Fd()), unix.TIOCGWINSZ); err == nil {
 		cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+		// As systemd does with a terminal before it executes the program.
+		if err := unix.IoctlSetInt(int(files[0].Fd()), unix.TCFLSH, unix.TCIOFLUSH); err != nil {
+			return err
+		}
 	}
-	_ = cmd.Run()
-	return &brokerv1.ExecInUnitResponse{Exit: &brokerv1.Exit{Code: int32(cmd.ProcessState.ExitCode())}}, ctx.Err()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if err := stream.Send(&brokerv1.ExecInUnitResponse{}); err != nil {
+		return err
+	}
+	_ = cmd.Wait()
+	if err := stream.Context().Err(); err != nil {
+		return err
+	}
+	return stream.Send(&brokerv1.ExecInUnitResponse{Exit: &brokerv1.Exit{Code: int32(cmd.ProcessState.ExitCode())}})
 }
 
 func (b *fakeBroker) WatchUnits(_ *brokerv1.WatchUnitsRequest, stream grpc.ServerStreamingServer[brokerv1.WatchUnitsResponse]) error {

@@ -73,10 +73,8 @@ func (s *stdio) close() {
 	}
 }
 
-// copy moves data until the program's side is closed; then the channel is.
+// copy moves output until the program's side is closed; then the channel is.
 func (s *stdio) copy(ctx context.Context, opts *drivers.ExecOptions) <-chan struct{} {
-	// What is copied in ends with the session, in close, not before its output.
-	go s.input(opts.Stdin)
 	if s.tty {
 		go s.resize(ctx, opts.ResizeCh)
 	}

@@ -1483,8 +1483,9 @@ func (x *ExecInUnitRequest) GetFdToken() string {
 }
 
 type ExecInUnitResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Exit          *Exit                  `protobuf:"bytes,1,opt,name=exit,proto3" json:"exit,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset in the first message, set in the last.
+	Exit          *Exit `protobuf:"bytes,1,opt,name=exit,proto3" json:"exit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2001,7 +2002,7 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x13UNIT_STATE_STARTING\x10\x01\x12\x16\n" +
 	"\x12UNIT_STATE_RUNNING\x10\x02\x12\x15\n" +
 	"\x11UNIT_STATE_EXITED\x10\x03\x12\x13\n" +
-	"\x0fUNIT_STATE_LOST\x10\x042\xd8\x05\n" +
+	"\x0fUNIT_STATE_LOST\x10\x042\xda\x05\n" +
 	"\rBrokerService\x127\n" +
 	"\x04Info\x12\x16.broker.v1.InfoRequest\x1a\x17.broker.v1.InfoResponse\x12I\n" +
 	"\n" +
@@ -2013,9 +2014,9 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\aGetUnit\x12\x19.broker.v1.GetUnitRequest\x1a\x1a.broker.v1.GetUnitResponse\x12F\n" +
 	"\tListUnits\x12\x1b.broker.v1.ListUnitsRequest\x1a\x1c.broker.v1.ListUnitsResponse\x12I\n" +
 	"\n" +
-	"RemoveUnit\x12\x1c.broker.v1.RemoveUnitRequest\x1a\x1d.broker.v1.RemoveUnitResponse\x12I\n" +
+	"RemoveUnit\x12\x1c.broker.v1.RemoveUnitRequest\x1a\x1d.broker.v1.RemoveUnitResponse\x12K\n" +
 	"\n" +
-	"ExecInUnit\x12\x1c.broker.v1.ExecInUnitRequest\x1a\x1d.broker.v1.ExecInUnitResponse\x12K\n" +
+	"ExecInUnit\x12\x1c.broker.v1.ExecInUnitRequest\x1a\x1d.broker.v1.ExecInUnitResponse0\x01\x12K\n" +
 	"\n" +
 	"WatchUnits\x12\x1c.broker.v1.WatchUnitsRequest\x1a\x1d.broker.v1.WatchUnitsResponse0\x01B/Z-nomad-systemd-driver/proto/broker/v1;brokerv1b\x06proto3"
 

@@ -82,13 +82,15 @@ type BrokerServiceClient interface {
 	RemoveUnit(ctx context.Context, in *RemoveUnitRequest, opts ...grpc.CallOption) (*RemoveUnitResponse, error)
 	// ExecInUnit runs one more program beside a running unit: with the same user,
 	// sandbox and view of the file system, in a control group of its own with the
-	// same limits. It returns when the program has ended. The program and all it
-	// left are killed when the unit ends, or when the caller goes away.
+	// same limits. The stream tells first that the program has been executed, then,
+	// last, that it has ended. The program and all it left are killed when the unit
+	// ends, or when the caller goes away. A terminal is reset while the program is
+	// being started: what is typed into it before it has been executed is lost.
 	//
 	// Errors: NOT_FOUND (no such unit, or it does not run any more),
 	// FAILED_PRECONDITION (the program could not be executed), and those of
 	// StartUnit; policy must allow sessions in so many words.
-	ExecInUnit(ctx context.Context, in *ExecInUnitRequest, opts ...grpc.CallOption) (*ExecInUnitResponse, error)
+	ExecInUnit(ctx context.Context, in *ExecInUnitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExecInUnitResponse], error)
 	// WatchUnits streams the state of all units of the calling client: first the
 	// present state of each, then a message with synced set, then each change.
 	WatchUnits(ctx context.Context, in *WatchUnitsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUnitsResponse], error)
@@ -182,19 +184,28 @@ func (c *brokerServiceClient) RemoveUnit(ctx context.Context, in *RemoveUnitRequ
 	return out, nil
 }
 
-func (c *brokerServiceClient) ExecInUnit(ctx context.Context, in *ExecInUnitRequest, opts ...grpc.CallOption) (*ExecInUnitResponse, error) {
+func (c *brokerServiceClient) ExecInUnit(ctx context.Context, in *ExecInUnitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExecInUnitResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ExecInUnitResponse)
-	err := c.cc.Invoke(ctx, BrokerService_ExecInUnit_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &BrokerService_ServiceDesc.Streams[0], BrokerService_ExecInUnit_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[ExecInUnitRequest, ExecInUnitResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BrokerService_ExecInUnitClient = grpc.ServerStreamingClient[ExecInUnitResponse]
 
 func (c *brokerServiceClient) WatchUnits(ctx context.Context, in *WatchUnitsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUnitsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &BrokerService_ServiceDesc.Streams[0], BrokerService_WatchUnits_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &BrokerService_ServiceDesc.Streams[1], BrokerService_WatchUnits_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -251,13 +262,15 @@ type BrokerServiceServer interface {
 	RemoveUnit(context.Context, *RemoveUnitRequest) (*RemoveUnitResponse, error)
 	// ExecInUnit runs one more program beside a running unit: with the same user,
 	// sandbox and view of the file system, in a control group of its own with the
-	// same limits. It returns when the program has ended. The program and all it
-	// left are killed when the unit ends, or when the caller goes away.
+	// same limits. The stream tells first that the program has been executed, then,
+	// last, that it has ended. The program and all it left are killed when the unit
+	// ends, or when the caller goes away. A terminal is reset while the program is
+	// being started: what is typed into it before it has been executed is lost.
 	//
 	// Errors: NOT_FOUND (no such unit, or it does not run any more),
 	// FAILED_PRECONDITION (the program could not be executed), and those of
 	// StartUnit; policy must allow sessions in so many words.
-	ExecInUnit(context.Context, *ExecInUnitRequest) (*ExecInUnitResponse, error)
+	ExecInUnit(*ExecInUnitRequest, grpc.ServerStreamingServer[ExecInUnitResponse]) error
 	// WatchUnits streams the state of all units of the calling client: first the
 	// present state of each, then a message with synced set, then each change.
 	WatchUnits(*WatchUnitsRequest, grpc.ServerStreamingServer[WatchUnitsResponse]) error
@@ -295,8 +308,8 @@ func (UnimplementedBrokerServiceServer) ListUnits(context.Context, *ListUnitsReq
 func (UnimplementedBrokerServiceServer) RemoveUnit(context.Context, *RemoveUnitRequest) (*RemoveUnitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveUnit not implemented")
 }
-func (UnimplementedBrokerServiceServer) ExecInUnit(context.Context, *ExecInUnitRequest) (*ExecInUnitResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ExecInUnit not implemented")
+func (UnimplementedBrokerServiceServer) ExecInUnit(*ExecInUnitRequest, grpc.ServerStreamingServer[ExecInUnitResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExecInUnit not implemented")
 }
 func (UnimplementedBrokerServiceServer) WatchUnits(*WatchUnitsRequest, grpc.ServerStreamingServer[WatchUnitsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchUnits not implemented")
@@ -466,23 +479,16 @@ func _BrokerService_RemoveUnit_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
-func _BrokerService_ExecInUnit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ExecInUnitRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+func _BrokerService_ExecInUnit_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExecInUnitRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(BrokerServiceServer).ExecInUnit(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: BrokerService_ExecInUnit_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(BrokerServiceServer).ExecInUnit(ctx, req.(*ExecInUnitRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(BrokerServiceServer).ExecInUnit(m, &grpc.GenericServerStream[ExecInUnitRequest, ExecInUnitResponse]{ServerStream: stream})
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BrokerService_ExecInUnitServer = grpc.ServerStreamingServer[ExecInUnitResponse]
 
 func _BrokerService_WatchUnits_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchUnitsRequest)
@@ -534,12 +540,13 @@ var BrokerService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "RemoveUnit",
 			Handler:    _BrokerService_RemoveUnit_Handler,
 		},
-		{
-			MethodName: "ExecInUnit",
-			Handler:    _BrokerService_ExecInUnit_Handler,
-		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExecInUnit",
+			Handler:       _BrokerService_ExecInUnit_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "WatchUnits",
 			Handler:       _BrokerService_WatchUnits_Handler,
