@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package directive
+
+import (
+	"slices"
+	"strings"
+)
+
+// table holds all directives, sorted by name. Properties and signatures are those
+// of systemd's core/dbus-execute.c, core/dbus-cgroup.c, core/dbus-kill.c,
+// core/dbus-service.c and core/dbus-unit.c, meanings those of systemd.exec(5),
+// systemd.resource-control(5), systemd.kill(5), systemd.service(5) and
+// systemd.unit(5).
+var table = sorted(slices.Concat(sandboxTable, execTable, limitTable, cgroupTable, refusedTable()))
+
+func sorted(all []*Directive) []*Directive {
+	slices.SortFunc(all, func(a, b *Directive) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// bus is a directive's one property, of the same name.
+func bus(name, signature string) []Bus { return []Bus{{name, signature}} }
+
+// flag is a truth value that has a property of its own name.
+func flag(name string, c Class, tighter func(*Directive, []string, []string) bool, summary string) *Directive {
+	return &Directive{
+		Name: name, Buses: bus(name, "b"), Class: c, Summary: summary,
+		parse: boolean(name), tighter: tighter,
+	}
+}
+
+// word is one of several words, with a property of its own name.
+func word(name string, c Class, summary string, order ...string) *Directive {
+	return &Directive{
+		Name: name, Buses: bus(name, "s"), Class: c, Summary: summary + ": " + strings.Join(order, ", "),
+		parse: enum(name, order...), tighter: ascending(order...),
+	}
+}
+
+// in sets the first systemd that has a directive.
+func in(version int, d *Directive) *Directive {
+	d.Since = version
+	return d
+}
+
+// live marks directives that can be changed while the unit runs.
+func live(all ...*Directive) []*Directive {
+	for _, d := range all {
+		d.Live = true
+	}
+	return all
+}
+
+// above and below tell values of class Priority.
+func above(most int64) func(string) bool {
+	return func(text string) bool { return signed(text) > most }
+}
+
+func below(least int64) func(string) bool {
+	return func(text string) bool { return signed(text) < least }
+}
+
+func signed(text string) int64 {
+	var n int64
+	negative := strings.HasPrefix(text, "-")
+	number, _ := digits(strings.TrimLeft(text, "+-"))
+	for _, c := range number[:min(len(number), 15)] {
+		n = n*10 + int64(c-'0')
+	}
+	if negative {
+		return -n
+	}
+	return n
+}
