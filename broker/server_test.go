@@ -440,6 +440,18 @@ func TestStopUnitKillsWhatIgnoresTheSignal(t *testing.T) {
 	}
 }
 
+// TestKillThatIsLostIsSentAgain is about a connection to PID 1 that breaks: one
+// cannot know whether the signal was sent.
+func TestKillThatIsLostIsSentAgain(t *testing.T) {
+	w := newWorld(t)
+	u := w.start("a/1")
+	w.pid1.Fail("KillUnit", fakepid1.DropBefore)
+	resp, err := w.client.StopUnit(w.ctx(), &brokerv1.StopUnitRequest{Handle: u.GetHandle()})
+	if err != nil || resp.GetUnit().GetExit().GetSignal() != int32(unix.SIGKILL) {
+		t.Errorf("got %v, %v", resp, err)
+	}
+}
+
 func TestStopAndRemoveOfAnUnknownUnitSucceed(t *testing.T) {
 	w := newWorld(t)
 	h := &brokerv1.Handle{Unit: "sshd.service", InvocationId: strings.Repeat("0", 32)}

@@ -4,7 +4,6 @@ package broker
 
 import (
 	"context"
-	"log/slog"
 
 	"nomad-systemd-driver/broker/policy"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
@@ -88,13 +87,4 @@ func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, tok
 		err = errNotRunning
 	}
 	return nil, err
-}
-
-// abandon kills what is left of a session and has PID 1 forget it.
-func (s *Server) abandon(ctx context.Context, r *record) {
-	s.background.Go(func() {
-		if err := s.remove(context.WithoutCancel(ctx), r); err != nil {
-			s.log.Error("cannot remove a session", slog.String("BROKER_UNIT", r.unit), slog.Any("error", err))
-		}
-	})
 }
