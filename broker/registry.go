@@ -144,10 +144,22 @@ func (g *registry) insertLocked(r *record) {
 func (g *registry) remove(r *record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.removeLocked(r)
+}
+
+func (g *registry) removeLocked(r *record) {
 	if g.byUnit[r.unit] == r {
 		delete(g.byUnit, r.unit)
 		delete(g.byKey, recordKey{r.client, r.id})
 	}
+}
+
+// removing reports whether the start of r failed and what it left is being
+// removed.
+func (g *registry) removing(r *record) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return r.startErr != nil && g.byUnit[r.unit] == r
 }
 
 // find returns the client's unit that handle names. Units of others, and older
@@ -199,15 +211,17 @@ func (g *registry) update(unit string, st *systemd.Status) (ended bool) {
 }
 
 // finish ends the start of r and reports whether the unit has ended by now. A
-// unit that did not start is forgotten, so that its id can be tried again.
+// unit that did not start is forgotten, so that its id can be tried again, unless
+// PID 1 may have it: its id and its place are taken until it is removed.
 func (g *registry) finish(r *record, st *systemd.Status, err error) (ended bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer close(r.started)
 	if err != nil {
 		r.startErr = err
-		delete(g.byUnit, r.unit)
-		delete(g.byKey, recordKey{r.client, r.id})
+		if !leavesUnit(err) {
+			g.removeLocked(r)
+		}
 		return false
 	}
 	r.applyLocked(st)

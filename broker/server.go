@@ -69,6 +69,9 @@ type Server struct {
 	// readPeer is a seam for tests, which cannot be another user.
 	readPeer func(net.Conn) (policy.Peer, error)
 
+	// startTimeout is the constant, but for tests.
+	startTimeout time.Duration
+
 	// closing is closed when the server stops; background counts the starts
 	// and stops that go on without their caller.
 	closing    chan struct{}
@@ -81,7 +84,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	s := &Server{
 		config: c, log: c.Log, audit: &audit{c.Log},
 		units: newRegistry(), fds: newFDStore(), closing: make(chan struct{}),
-		readPeer: readPeer,
+		readPeer: readPeer, startTimeout: startTimeout,
 	}
 	if err := openat2Works(); err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, tok
 	}
 	// Neither the start nor the removal stops half-way if the caller goes away.
 	whole := context.WithoutCancel(ctx)
-	begin, cancel := context.WithTimeout(whole, startTimeout)
+	begin, cancel := context.WithTimeout(whole, s.startTimeout)
 	defer cancel()
 	if err := s.start(begin, r, d, token, parent); err != nil {
 		return nil, err

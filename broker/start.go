@@ -20,7 +20,8 @@ import (
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
-// startTimeout bounds one start, from the first D-Bus message to execve(2).
+// startTimeout bounds one start, from the first D-Bus message to execve(2). It
+// is above the TimeoutStartUSec of all units.
 const startTimeout = 90 * time.Second
 
 // CheckStart implements brokerv1.BrokerServiceServer.
@@ -102,7 +103,7 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 	// the same id, then finds the unit.
 	run := make(chan error, 1)
 	s.background.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.startTimeout)
 		defer cancel()
 		run <- s.start(ctx, r, d, spec.GetLogging().GetFdToken(), nil)
 	})
@@ -116,6 +117,9 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 
 // joinStart answers a request whose id is known already.
 func (s *Server) joinStart(ctx context.Context, r *record, sum string) (*record, error) {
+	if s.units.removing(r) {
+		return nil, errLeft
+	}
 	if r.sha256 != sum {
 		return nil, errOtherContent
 	}
@@ -144,15 +148,23 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 }
 
 // start prepares what the unit needs and has PID 1 start it. It always ends r's
-// start, and leaves nothing behind when it fails. A session's parent is the unit
-// beside which it runs.
+// start. When that fails, nothing is left behind, or r is kept until what PID 1
+// may have of it is removed. A session's parent is the unit beside which it runs.
 func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) error {
 	st, err := s.run(ctx, r, d, token, parent)
 	s.audit.started(ctx, r, d, err)
 	if s.units.finish(r, &st, err) {
 		s.reap(ctx, r.unit, &st)
 	}
+	if leavesUnit(err) {
+		s.abandon(ctx, r)
+	}
 	return err
+}
+
+// leavesUnit reports whether PID 1 may have the unit of a start that failed.
+func leavesUnit(err error) bool {
+	return errors.Is(err, systemd.ErrOutcomeUnknown) || errors.Is(err, errLeft)
 }
 
 func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) (systemd.Status, error) {
