@@ -14,6 +14,8 @@ import (
 // its call and the unit beside which it runs, and that clients do not see it
 // among their units.
 func (s *Server) ExecInUnit(ctx context.Context, req *brokerv1.ExecInUnitRequest) (*brokerv1.ExecInUnitResponse, error) {
+	key := keyOf(ctx, req.GetFdToken())
+	defer func() { s.fds.take(key).close() }()
 	if err := known(req); err != nil {
 		return nil, err
 	}
@@ -35,7 +37,7 @@ func (s *Server) ExecInUnit(ctx context.Context, req *brokerv1.ExecInUnitRequest
 	if err := sameUser(r, parent); err != nil {
 		return nil, err
 	}
-	return s.session(ctx, r, d, req.GetFdToken(), parent)
+	return s.session(ctx, r, d, key, parent)
 }
 
 // sameUser refuses a session that would not have its unit's own user.
@@ -50,7 +52,7 @@ func sameUser(r, parent *record) error {
 }
 
 // session runs r to its end and leaves nothing of it.
-func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) (*brokerv1.ExecInUnitResponse, error) {
+func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, key fdKey, parent *record) (*brokerv1.ExecInUnitResponse, error) {
 	if ended(parent.ended) {
 		return nil, errNotRunning
 	}
@@ -65,7 +67,7 @@ func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, tok
 	whole := context.WithoutCancel(ctx)
 	begin, cancel := context.WithTimeout(whole, s.startTimeout)
 	defer cancel()
-	if err := s.start(begin, r, d, token, parent); err != nil {
+	if err := s.start(begin, r, d, s.fds.take(key), parent); err != nil {
 		return nil, err
 	}
 	defer s.abandon(whole, r)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,15 @@ import (
 // session is a request for a session beside u.
 func (w *world) session(u *brokerv1.Unit) *brokerv1.ExecInUnitRequest {
 	w.t.Helper()
+	token := w.handOverNull(sessionFDs)
+	s := w.spec(u.GetId() + "/session")
+	s.Command, s.Logging = "sh", nil
+	return &brokerv1.ExecInUnitRequest{Handle: proto.CloneOf(u.GetHandle()), Spec: s, FdToken: token}
+}
+
+// handOverNull hands n descriptors of /dev/null over and returns their token.
+func (w *world) handOverNull(n int) string {
+	w.t.Helper()
 	w.tokens++
 	token := fmt.Sprintf("%064x", w.tokens)
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -28,12 +38,10 @@ func (w *world) session(u *brokerv1.Unit) *brokerv1.ExecInUnitRequest {
 		w.t.Fatal(err)
 	}
 	defer unix.Close(null) //nolint:errcheck // a test's device
-	if got := w.handOver(token, null, null, null); got != "ok" {
+	if got := w.handOver(token, slices.Repeat([]int{null}, n)...); got != "ok" {
 		w.t.Fatalf("the broker answers %q", got)
 	}
-	s := w.spec(u.GetId() + "/session")
-	s.Command, s.Logging = "sh", nil
-	return &brokerv1.ExecInUnitRequest{Handle: proto.CloneOf(u.GetHandle()), Spec: s, FdToken: token}
+	return token
 }
 
 // begin makes the call and returns the session's unit once PID 1 has it.
@@ -185,6 +193,7 @@ func TestSessionIsRefused(t *testing.T) {
 			if n := len(w.pid1.Calls("StartTransientUnit")); n != 1 {
 				t.Errorf("PID 1 was asked to start %d units, want the first alone", n)
 			}
+			w.fdsGone(req.GetFdToken())
 		})
 	}
 }
