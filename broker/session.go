@@ -4,6 +4,10 @@ package broker
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
 
 	"nomad-systemd-driver/broker/policy"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
@@ -34,21 +38,44 @@ func (s *Server) ExecInUnit(ctx context.Context, req *brokerv1.ExecInUnitRequest
 	}
 	r := newRecord(d, "")
 	r.session = parent.unit
-	if err := sameUser(r, parent); err != nil {
+	if err := sameView(r, parent, d); err != nil {
 		return nil, err
 	}
 	return s.session(ctx, r, d, key, parent)
 }
 
-// sameUser refuses a session that would not have its unit's own user.
-func sameUser(r, parent *record) error {
-	if r.user == parent.user {
-		return nil
+// viewOf identifies the user and the directories of a decision: a unit's sessions
+// must be no other's and see nothing else.
+func viewOf(d *policy.Decision) string {
+	dirs, identity := d.Request().Directories, ephemeralUser
+	if u, ok := d.User(); ok {
+		identity = fmt.Sprintf("%s %d %d", u.Name, u.UID, u.GID)
 	}
-	return &policy.Denial{
-		Subject: "session user", Value: r.user,
-		Reason: "the unit runs as user " + parent.user + " (- is an ephemeral one), and so must its sessions",
+	sum := sha256.Sum256([]byte(strings.Join([]string{identity, dirs.Alloc, dirs.Local, dirs.Secrets}, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
+
+// sameView refuses a session that would not have its unit's own user and
+// directories.
+func sameView(r, parent *record, d *policy.Decision) error {
+	switch {
+	case parent.view == "":
+		return &policy.Denial{
+			Subject: "session", Value: parent.unit,
+			Reason: "an earlier version of systemd-brokerd started the unit and did not note its directories, which those of its sessions must equal; start the unit anew",
+		}
+	case r.user != parent.user:
+		return &policy.Denial{
+			Subject: "session user", Value: r.user,
+			Reason: "the unit runs as user " + parent.user + " (- is an ephemeral one), and so must its sessions",
+		}
+	case r.view != parent.view:
+		return &policy.Denial{
+			Subject: "session directories", Value: d.Request().Directories.Local,
+			Reason: "the unit " + parent.unit + " was started with other directories, or its user has another uid by now; a session sees what its unit sees",
+		}
 	}
+	return nil
 }
 
 // session runs r to its end and leaves nothing of it.

@@ -147,7 +147,7 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 	}
 	r := &record{
 		client: client.Name, id: req.ID, unit: unit.Name(client.UnitPrefix, req.Name, req.ID),
-		sha256: sha256, rule: d.Rule(), user: user, labels: req.Labels,
+		sha256: sha256, rule: d.Rule(), user: user, view: viewOf(d), labels: req.Labels,
 	}
 	return r.begun()
 }
