@@ -5,11 +5,13 @@ package broker
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker/systemd"
+	"nomad-systemd-driver/broker/unit"
 )
 
 const (
@@ -55,4 +57,37 @@ func (s *Server) discard(ctx context.Context, r *record) error {
 			slog.String("BROKER_UNIT", r.unit), slog.Any("error", err))
 	}
 	return s.drop(ctx, r)
+}
+
+// brokerMade matches the names of the units of all clients there ever were: they
+// end in 64 bits of a hash, see unit.Name.
+var brokerMade = "*-" + strings.Repeat("[0-9a-f]", 16) + ".service"
+
+// abandonStraySessions removes sessions of an earlier broker that belong to no
+// client any more: one that the policy dropped or renamed. Few units of a host
+// but the broker's have such names, and the clients' are known already, so that
+// next to none has to be read.
+func (s *Server) abandonStraySessions(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
+	defer cancel()
+	names, err := s.systemd.List(ctx, brokerMade)
+	if err != nil {
+		s.log.Error("cannot look for sessions of former clients", slog.Any("error", err))
+		return
+	}
+	for _, name := range names {
+		if s.units.known(name) {
+			continue
+		}
+		st, err := s.systemd.Status(ctx, name)
+		if err != nil {
+			continue // gone meanwhile, or not a unit that can be read
+		}
+		f := st.LogExtraFields
+		// Only root can make a unit with these fields.
+		stray := f[fieldSession] != "" && f[fieldClient] != "" && strings.HasSuffix(name, unit.Name("", nil, f[fieldID]))
+		if stray {
+			s.abandon(ctx, (&record{client: f[fieldClient], id: f[fieldID], unit: name, session: f[fieldSession]}).begun())
+		}
+	}
 }

@@ -104,6 +104,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := s.SetPolicy(ctx, c.Policy); err != nil {
 		return nil, err
 	}
+	s.abandonStraySessions(ctx)
 	return s, s.clearEnvironments()
 }
 

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -318,54 +317,5 @@ func TestSessionThatVanishedIsNoSuccess(t *testing.T) {
 	w.pid1.Remove(name)
 	if err := <-answer; err == nil {
 		t.Error("a session without an exit status succeeded")
-	}
-}
-
-// TestSessionThatCannotBeRemovedAtOnceIsRemovedLater: whatever PID 1 fails to do
-// once, the session does not go on for ever.
-func TestSessionThatCannotBeRemovedAtOnceIsRemovedLater(t *testing.T) {
-	tests := []struct {
-		name  string
-		wrong func(*fakepid1.Server)
-	}{
-		{"the kill fails", func(p *fakepid1.Server) { p.Refuse("KillUnit", "org.example.Failed", "no") }},
-		{"the kill is lost", func(p *fakepid1.Server) { p.Fail("KillUnit", fakepid1.DropBefore) }},
-		{"the stop fails", func(p *fakepid1.Server) { p.Refuse("StopUnit", "org.example.Failed", "no") }},
-		{"the stop is lost", func(p *fakepid1.Server) { p.Fail("StopUnit", fakepid1.DropBefore) }},
-		{"the reset fails", func(p *fakepid1.Server) { p.Refuse("ResetFailedUnit", "org.example.Failed", "no") }},
-		{"all fail", func(p *fakepid1.Server) {
-			for _, member := range []string{"KillUnit", "StopUnit", "ResetFailedUnit"} {
-				p.Refuse(member, "org.example.Failed", "no")
-			}
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			ctx, cancel := context.WithCancel(w.ctx())
-			name, answer := w.begin(ctx, w.session(w.start("a/1")))
-			tt.wrong(w.pid1)
-			cancel()
-			wantCode(t, <-answer, codes.Canceled, "")
-			w.vanished(name)
-			w.start("a/2") // its place in the quota is free
-			w.start("a/3")
-		})
-	}
-}
-
-// vanished waits until PID 1 and the broker have nothing of the unit any more.
-func (w *world) vanished(unit string) {
-	w.t.Helper()
-	ctx := w.ctx()
-	for w.server.units.known(unit) {
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			w.t.Fatalf("the broker has %s still", unit)
-		}
-	}
-	if _, ok := w.pid1.Unit(unit); ok {
-		w.t.Errorf("PID 1 has %s still", unit)
 	}
 }
