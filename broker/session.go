@@ -80,6 +80,9 @@ func sameView(r, parent *record, d *policy.Decision) error {
 
 // session runs r to its end and leaves nothing of it.
 func (s *Server) session(ctx context.Context, r *record, d *policy.Decision, key fdKey, parent *record) (*brokerv1.ExecInUnitResponse, error) {
+	if ended(s.closing) {
+		return nil, errStopping
+	}
 	if ended(parent.ended) {
 		return nil, errNotRunning
 	}
