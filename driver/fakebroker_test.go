@@ -49,8 +49,11 @@ type fakeBroker struct {
 	changed   chan struct{}             // closed and replaced at each change
 	calls     map[string]int
 	startErr  error
-	unhealthy string
-	handed    map[string][]*os.File // descriptors, by token
+	removeErr error // of the next RemoveUnit
+	// While held, what the method is to do is done and its answer is not sent.
+	startHeld, removeHeld chan struct{}
+	unhealthy             string
+	handed                map[string][]*os.File // descriptors, by token
 }
 
 func newFakeBroker(t *testing.T) *fakeBroker {
@@ -196,6 +199,7 @@ func (b *fakeBroker) StartUnit(_ context.Context, r *brokerv1.StartUnitRequest) 
 	if u == nil {
 		return nil, b.startErr
 	}
+	b.wait(b.startHeld)
 	return &brokerv1.StartUnitResponse{Unit: u}, nil
 }
 
@@ -248,11 +252,21 @@ func (b *fakeBroker) SignalUnit(context.Context, *brokerv1.SignalUnitRequest) (*
 }
 
 func (b *fakeBroker) RemoveUnit(_ context.Context, r *brokerv1.RemoveUnitRequest) (*brokerv1.RemoveUnitResponse, error) {
+	var err error
 	b.change(func() {
-		delete(b.units, r.GetHandle().GetUnit())
 		b.calls["RemoveUnit"]++
+		if err, b.removeErr = b.removeErr, nil; err == nil {
+			delete(b.units, r.GetHandle().GetUnit())
+		}
 	})
-	return &brokerv1.RemoveUnitResponse{}, nil
+	b.wait(b.removeHeld)
+	return &brokerv1.RemoveUnitResponse{}, err
+}
+
+func (*fakeBroker) wait(held <-chan struct{}) {
+	if held != nil {
+		<-held
+	}
 }
 
 // ExecInUnit runs the program on this host, on the descriptors handed over.
