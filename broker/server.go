@@ -111,15 +111,18 @@ func New(ctx context.Context, c Config) (*Server, error) {
 }
 
 // SetPolicy puts p in force for every decision from now on, and reads back from
-// PID 1 the units of clients that the broker did not know.
+// PID 1 the units of clients that the broker did not know. After an error the
+// policy is the one before.
 func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	known, err := s.knownClients(ctx, p)
 	if err != nil {
 		return fmt.Errorf("cannot read the units back from systemd: %w", err)
 	}
-	s.clients.Store(known)
-	s.policy.Store(p)
+	before := s.clients.Swap(known)
 	adopted, err := s.adopt(ctx)
+	if err != nil && before != nil {
+		s.clients.Store(before)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read the units back from systemd: %w", err)
 	}
@@ -127,6 +130,7 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	for _, name := range adopted {
 		s.refresh(ctx, name)
 	}
+	s.policy.Store(p)
 	return nil
 }
 
