@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"nomad-systemd-driver/broker/systemd/fakepid1"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
 // addSession makes a session that an earlier broker left.
@@ -28,6 +30,19 @@ func TestServerThatEndsBeginsNoSession(t *testing.T) {
 	wantCode(t, err, codes.Unavailable, "the broker is stopping")
 	if n := len(w.pid1.Calls("StartTransientUnit")); n != 1 {
 		t.Errorf("PID 1 was asked to start %d units, want the first alone", n)
+	}
+}
+
+// TestServerThatEndsSendsNoSignal: the client asks the next broker, and a second
+// signal makes many programs end at once.
+func TestServerThatEndsSendsNoSignal(t *testing.T) {
+	w := newWorld(t)
+	u := w.start("a/1")
+	w.server.close()
+	_, err := w.client.StopUnit(w.ctx(), &brokerv1.StopUnitRequest{Handle: u.GetHandle(), GracePeriod: durationpb.New(time.Minute)})
+	wantCode(t, err, codes.Unavailable, "the broker is stopping")
+	if calls := w.pid1.Calls("KillUnit"); len(calls) != 0 {
+		t.Errorf("PID 1 was sent %v", calls)
 	}
 }
 

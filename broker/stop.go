@@ -110,6 +110,9 @@ func (s *Server) stop(ctx context.Context, r *record, sig unix.Signal, grace tim
 		return nil
 	}
 	if grace > 0 {
+		if ended(s.closing) {
+			return errStopping // the next broker is asked, and sends the signal once
+		}
 		if err := s.signal(ctx, r, systemd.Main, sig); err != nil {
 			return err
 		}
