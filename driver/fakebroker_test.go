@@ -49,6 +49,7 @@ type fakeBroker struct {
 	changed   chan struct{}             // closed and replaced at each change
 	calls     map[string]int
 	startErr  error
+	stopErr   error
 	removeErr error // of the next RemoveUnit
 	// While held, what the method is to do is done and its answer is not sent.
 	startHeld, removeHeld chan struct{}
@@ -229,6 +230,10 @@ func (b *fakeBroker) StopUnit(ctx context.Context, _ *brokerv1.StopUnitRequest) 
 	b.called("StopUnit")
 	for {
 		b.mu.Lock()
+		if b.stopErr != nil {
+			defer b.mu.Unlock()
+			return nil, b.stopErr
+		}
 		changed := b.changed
 		over := true
 		for _, u := range b.units {

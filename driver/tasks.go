@@ -199,6 +199,10 @@ func (d *Driver) StopTask(id string, timeout time.Duration, signal string) error
 		case ctx.Err() != nil || !away(err):
 			return fmt.Errorf("cannot stop %s: %s", t.handle.GetUnit(), status.Convert(err).Message())
 		}
+		select {
+		case <-time.After(firstRetry):
+		case <-ctx.Done():
+		}
 	}
 }
 
