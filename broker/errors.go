@@ -22,6 +22,8 @@ var (
 	errOtherContent = errors.New("a unit with this id exists and was started with other content; use a new id for each start")
 	// errNotRunning: there is nothing left to run beside.
 	errNotRunning = errors.New("the unit does not run any more")
+	// errLeft: an id is free again when PID 1 has nothing of its start.
+	errLeft = errors.New("what an earlier start with this id left is being removed; try again")
 	// errStopping: the broker is on its way down.
 	errStopping = errors.New("the broker is stopping; try again")
 )
@@ -60,7 +62,7 @@ func statusOf(err error, requestID string) error {
 		return status.Error(codes.NotFound, err.Error())
 	case errors.Is(err, errOtherContent):
 		return status.Error(codes.AlreadyExists, err.Error())
-	case errors.Is(err, errStopping), errors.Is(err, systemd.ErrNotStarted),
+	case errors.Is(err, errStopping), errors.Is(err, errLeft), errors.Is(err, systemd.ErrNotStarted),
 		errors.Is(err, systemd.ErrNotConnected), errors.Is(err, systemd.ErrOutcomeUnknown), errors.Is(err, systemd.ErrClosed):
 		return status.Error(codes.Unavailable, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):

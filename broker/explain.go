@@ -49,10 +49,11 @@ func (s *Server) explainStart(ctx context.Context, d *policy.Decision, name stri
 	if !errors.As(err, &failed) {
 		return err
 	}
+	explained := &startError{explain(d.Request(), failed)}
 	if rerr := s.systemd.ResetFailed(ctx, name); rerr != nil && !errors.Is(rerr, systemd.ErrNotFound) {
-		return errors.Join(err, rerr)
+		return fmt.Errorf("%w (%w: %w)", explained, errLeft, rerr)
 	}
-	return &startError{explain(d.Request(), failed)}
+	return explained
 }
 
 func explain(r *policy.Request, failed *systemd.StartError) string {

@@ -41,6 +41,17 @@ func (d descriptors) close() {
 	}
 }
 
+// enough reports what is wrong with descriptors of which a call needs n.
+func (d descriptors) enough(n int) error {
+	switch len(d) {
+	case n:
+		return nil
+	case 0:
+		return invalid("fd_token", "no descriptors wait under this token; hand them over first, at most %s before", fdLifetime)
+	}
+	return invalid("fd_token", "%d descriptors wait under this token, %d are needed", len(d), n)
+}
+
 // fdStore keeps descriptors that clients handed over until the StartUnit or
 // ExecInUnit that names their token takes them. A token belongs to the uid that sent it.
 type fdStore struct {
@@ -57,6 +68,15 @@ type fdKey struct {
 type waitingFDs struct {
 	descriptors
 	expire *time.Timer
+}
+
+// keyOf is the key of descriptors that the peer of an RPC handed over.
+func keyOf(ctx context.Context, token string) fdKey {
+	p, err := peerOf(ctx)
+	if err != nil {
+		return fdKey{} // nothing ever waits under it
+	}
+	return fdKey{p.UID, token}
 }
 
 func newFDStore() *fdStore {
@@ -83,17 +103,10 @@ func (s *fdStore) put(key fdKey, fds descriptors) error {
 	return nil
 }
 
-// take removes the descriptors, which must be n, and gives them to the caller.
-func (s *fdStore) take(key fdKey, n int) (descriptors, error) {
-	fds, ok := s.remove(key)
-	if !ok {
-		return nil, invalid("fd_token", "no descriptors wait under this token; hand them over first, at most %s before", fdLifetime)
-	}
-	if len(fds) != n {
-		fds.close()
-		return nil, invalid("fd_token", "%d descriptors wait under this token, %d are needed", len(fds), n)
-	}
-	return fds, nil
+// take gives the descriptors that wait to the caller: none if there are none.
+func (s *fdStore) take(key fdKey) descriptors {
+	fds, _ := s.remove(key)
+	return fds
 }
 
 func (s *fdStore) remove(key fdKey) (descriptors, bool) {

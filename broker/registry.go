@@ -26,6 +26,9 @@ const (
 	fieldUID    = "BROKER_CLIENT_UID"
 	// fieldUser is the user of the host that the unit runs as, or ephemeralUser.
 	fieldUser = "BROKER_USER"
+	// fieldView identifies what a unit's sessions have in common with it, see
+	// viewOf. Units of brokers before it lack the field.
+	fieldView = "BROKER_VIEW_SHA256"
 	// fieldSession is the unit beside which a session runs.
 	fieldSession = "BROKER_SESSION_OF"
 )
@@ -41,6 +44,7 @@ type record struct {
 	sha256           string
 	rule             string
 	user             string // see fieldUser
+	view             string // see fieldView
 	session          string // see fieldSession; empty for what clients know as units
 	labels           map[string]string
 
@@ -72,6 +76,9 @@ func (r *record) fields(uid uint32) map[string]string {
 		fieldClient: r.client, fieldUID: strconv.FormatUint(uint64(uid), 10),
 		fieldID: r.id, fieldSHA256: r.sha256, fieldRule: r.rule, fieldUser: r.user,
 	}
+	if r.view != "" {
+		f[fieldView] = r.view
+	}
 	if r.session != "" {
 		f[fieldSession] = r.session
 	}
@@ -88,7 +95,7 @@ func recordOf(c *policy.Client, unit string, f map[string]string) (*record, bool
 	maps.DeleteFunc(labels, func(k, _ string) bool { return !strings.HasPrefix(k, labelPrefix(c)) })
 	r := &record{
 		client: c.Name, id: f[fieldID], unit: unit, sha256: f[fieldSHA256], rule: f[fieldRule],
-		user: f[fieldUser], session: f[fieldSession], labels: labels,
+		user: f[fieldUser], view: f[fieldView], session: f[fieldSession], labels: labels,
 	}
 	return r.begun(), true
 }
@@ -144,10 +151,22 @@ func (g *registry) insertLocked(r *record) {
 func (g *registry) remove(r *record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.removeLocked(r)
+}
+
+func (g *registry) removeLocked(r *record) {
 	if g.byUnit[r.unit] == r {
 		delete(g.byUnit, r.unit)
 		delete(g.byKey, recordKey{r.client, r.id})
 	}
+}
+
+// removing reports whether the start of r failed and what it left is being
+// removed.
+func (g *registry) removing(r *record) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return r.startErr != nil && g.byUnit[r.unit] == r
 }
 
 // find returns the client's unit that handle names. Units of others, and older
@@ -199,15 +218,17 @@ func (g *registry) update(unit string, st *systemd.Status) (ended bool) {
 }
 
 // finish ends the start of r and reports whether the unit has ended by now. A
-// unit that did not start is forgotten, so that its id can be tried again.
+// unit that did not start is forgotten, so that its id can be tried again, unless
+// PID 1 may have it: its id and its place are taken until it is removed.
 func (g *registry) finish(r *record, st *systemd.Status, err error) (ended bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer close(r.started)
 	if err != nil {
 		r.startErr = err
-		delete(g.byUnit, r.unit)
-		delete(g.byKey, recordKey{r.client, r.id})
+		if !leavesUnit(err) {
+			g.removeLocked(r)
+		}
 		return false
 	}
 	r.applyLocked(st)

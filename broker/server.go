@@ -69,9 +69,14 @@ type Server struct {
 	// readPeer is a seam for tests, which cannot be another user.
 	readPeer func(net.Conn) (policy.Peer, error)
 
-	// closing is closed when the server stops; background counts the starts
-	// and stops that go on without their caller.
+	// startTimeout is the constant, but for tests.
+	startTimeout time.Duration
+
+	// closing is closed when the server stops; background counts the starts,
+	// stops and removals that go on without their caller. What is neither of a
+	// call nor in the background itself begins such work by unlessClosing only.
 	closing    chan struct{}
+	closeMutex sync.Mutex
 	background sync.WaitGroup
 }
 
@@ -81,7 +86,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	s := &Server{
 		config: c, log: c.Log, audit: &audit{c.Log},
 		units: newRegistry(), fds: newFDStore(), closing: make(chan struct{}),
-		readPeer: readPeer,
+		readPeer: readPeer, startTimeout: startTimeout,
 	}
 	if err := openat2Works(); err != nil {
 		return nil, err
@@ -101,19 +106,23 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := s.SetPolicy(ctx, c.Policy); err != nil {
 		return nil, err
 	}
+	s.abandonStraySessions(ctx)
 	return s, s.clearEnvironments()
 }
 
 // SetPolicy puts p in force for every decision from now on, and reads back from
-// PID 1 the units of clients that the broker did not know.
+// PID 1 the units of clients that the broker did not know. After an error the
+// policy is the one before.
 func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	known, err := s.knownClients(ctx, p)
 	if err != nil {
 		return fmt.Errorf("cannot read the units back from systemd: %w", err)
 	}
-	s.clients.Store(known)
-	s.policy.Store(p)
+	before := s.clients.Swap(known)
 	adopted, err := s.adopt(ctx)
+	if err != nil && before != nil {
+		s.clients.Store(before)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read the units back from systemd: %w", err)
 	}
@@ -121,6 +130,7 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	for _, name := range adopted {
 		s.refresh(ctx, name)
 	}
+	s.policy.Store(p)
 	return nil
 }
 
@@ -129,6 +139,43 @@ func (s *Server) Close() { _ = s.systemd.Close() }
 
 // Units is the number of units the server knows.
 func (s *Server) Units() int { return len(s.units.names()) }
+
+// close begins the end of the server.
+func (s *Server) close() {
+	s.closeMutex.Lock()
+	defer s.closeMutex.Unlock()
+	if !ended(s.closing) {
+		close(s.closing)
+	}
+}
+
+// unlessClosing runs f as work that a server which ends waits for; false if it
+// ends already.
+func (s *Server) unlessClosing(f func()) bool {
+	s.closeMutex.Lock()
+	if ended(s.closing) {
+		s.closeMutex.Unlock()
+		return false
+	}
+	s.background.Add(1)
+	s.closeMutex.Unlock()
+	defer s.background.Done()
+	f()
+	return true
+}
+
+// onClosing runs f when the server begins to end, unless stop was called before.
+func (s *Server) onClosing(f func()) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-s.closing:
+			f()
+		case <-done:
+		}
+	}()
+	return func() { close(done) }
+}
 
 // Limits of the gRPC server; most of gRPC's own defaults have no bound.
 const (
@@ -165,24 +212,25 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	// What goes on in the background needs the news from systemd to its end.
 	news, stopNews := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNews()
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	var following, closed sync.WaitGroup
+	following.Go(func() {
 		if err := s.follow(news); news.Err() == nil {
 			cancel(fmt.Errorf("cannot follow systemd: %w", err))
 		}
 	})
-	wg.Go(func() {
+	closed.Go(func() {
 		<-ctx.Done()
-		close(s.closing)
+		s.close()
 		force := time.AfterFunc(shutdownTimeout, srv.Stop)
 		defer force.Stop()
 		srv.GracefulStop()
 	})
 	err := srv.Serve(newLimitListener(l))
 	cancel(err)
+	closed.Wait() // no call is left that could begin anything
 	s.background.Wait()
 	stopNews()
-	wg.Wait()
+	following.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}

@@ -405,6 +405,26 @@ func TestWithoutAPolicyTasksCanBeStoppedAndNoneStarted(t *testing.T) {
 	}
 }
 
+// TestPolicyThatCannotBePutInForceChangesNothing: what the log says of it is true.
+func TestPolicyThatCannotBePutInForceChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	before := w.policy()
+	text := strings.ReplaceAll(strings.ReplaceAll(testPolicy, "ALLOC", w.alloc), "/local", "/alloc")
+	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, twoUsers{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pid1.Refuse("ListUnitsByPatterns", "org.example.Failed", "no")
+	if err := w.server.SetPolicy(w.ctx(), p); err == nil {
+		t.Error("it was put in force")
+	}
+	info, err := w.client.Info(w.ctx(), &brokerv1.InfoRequest{})
+	if err != nil || info.GetPolicySha256() != before.SHA256() {
+		t.Errorf("got %v, %v, want the policy %s", info, err, before.SHA256())
+	}
+	w.start("a/1")
+}
+
 func TestANewBrokerClearsOldEnvironments(t *testing.T) {
 	w := newWorld(t)
 	w.stop()
@@ -435,6 +455,18 @@ func TestStopUnitKillsWhatIgnoresTheSignal(t *testing.T) {
 	u := w.start("a/1")
 	w.pid1.IgnoreSignal(u.GetHandle().GetUnit(), unix.SIGTERM)
 	resp, err := w.client.StopUnit(w.ctx(), &brokerv1.StopUnitRequest{Handle: u.GetHandle(), GracePeriod: durationpb.New(10 * time.Millisecond)})
+	if err != nil || resp.GetUnit().GetExit().GetSignal() != int32(unix.SIGKILL) {
+		t.Errorf("got %v, %v", resp, err)
+	}
+}
+
+// TestKillThatIsLostIsSentAgain is about a connection to PID 1 that breaks: one
+// cannot know whether the signal was sent.
+func TestKillThatIsLostIsSentAgain(t *testing.T) {
+	w := newWorld(t)
+	u := w.start("a/1")
+	w.pid1.Fail("KillUnit", fakepid1.DropBefore)
+	resp, err := w.client.StopUnit(w.ctx(), &brokerv1.StopUnitRequest{Handle: u.GetHandle()})
 	if err != nil || resp.GetUnit().GetExit().GetSignal() != int32(unix.SIGKILL) {
 		t.Errorf("got %v, %v", resp, err)
 	}

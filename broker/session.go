@@ -4,7 +4,10 @@ package broker
 
 import (
 	"context"
-	"log/slog"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
 
 	"google.golang.org/grpc"
 
@@ -17,13 +20,15 @@ import (
 // its call and the unit beside which it runs, and that clients do not see it
 // among their units.
 func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerStreamingServer[brokerv1.ExecInUnitResponse]) error {
+	ctx := stream.Context()
+	key := keyOf(ctx, req.GetFdToken())
+	defer func() { s.fds.take(key).close() }()
 	if err := known(req); err != nil {
 		return err
 	}
 	if !tokenPattern.MatchString(req.GetFdToken()) {
 		return invalid("fd_token", "must be 64 hexadecimal digits")
 	}
-	ctx := stream.Context()
 	parent, err := s.own(ctx, req.GetHandle())
 	if err != nil {
 		return err
@@ -36,10 +41,10 @@ func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerS
 	}
 	r := newRecord(d, "")
 	r.session = parent.unit
-	if err := sameUser(r, parent); err != nil {
+	if err := sameView(r, parent, d); err != nil {
 		return err
 	}
-	exit, err := s.session(ctx, r, d, req.GetFdToken(), parent, func() error {
+	exit, err := s.session(ctx, r, d, key, parent, func() error {
 		return stream.Send(&brokerv1.ExecInUnitResponse{})
 	})
 	if err != nil {
@@ -48,22 +53,48 @@ func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerS
 	return stream.Send(&brokerv1.ExecInUnitResponse{Exit: exit})
 }
 
-// sameUser refuses a session that would not have its unit's own user.
-func sameUser(r, parent *record) error {
-	if r.user == parent.user {
-		return nil
+// viewOf identifies the user and the directories of a decision: a unit's sessions
+// must be no other's and see nothing else.
+func viewOf(d *policy.Decision) string {
+	dirs, identity := d.Request().Directories, ephemeralUser
+	if u, ok := d.User(); ok {
+		identity = fmt.Sprintf("%s %d %d", u.Name, u.UID, u.GID)
 	}
-	return &policy.Denial{
-		Subject: "session user", Value: r.user,
-		Reason: "the unit runs as user " + parent.user + " (- is an ephemeral one), and so must its sessions",
+	sum := sha256.Sum256([]byte(strings.Join([]string{identity, dirs.Alloc, dirs.Local, dirs.Secrets}, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
+
+// sameView refuses a session that would not have its unit's own user and
+// directories.
+func sameView(r, parent *record, d *policy.Decision) error {
+	switch {
+	case parent.view == "":
+		return &policy.Denial{
+			Subject: "session", Value: parent.unit,
+			Reason: "an earlier version of systemd-brokerd started the unit and did not note its directories, which those of its sessions must equal; start the unit anew",
+		}
+	case r.user != parent.user:
+		return &policy.Denial{
+			Subject: "session user", Value: r.user,
+			Reason: "the unit runs as user " + parent.user + " (- is an ephemeral one), and so must its sessions",
+		}
+	case r.view != parent.view:
+		return &policy.Denial{
+			Subject: "session directories", Value: d.Request().Directories.Local,
+			Reason: "the unit " + parent.unit + " was started with other directories, or its user has another uid by now; a session sees what its unit sees",
+		}
 	}
+	return nil
 }
 
 // session runs r to its end and leaves nothing of it. It calls executed when the
 // program has been.
 func (s *Server) session(
-	ctx context.Context, r *record, d *policy.Decision, token string, parent *record, executed func() error,
+	ctx context.Context, r *record, d *policy.Decision, key fdKey, parent *record, executed func() error,
 ) (*brokerv1.Exit, error) {
+	if ended(s.closing) {
+		return nil, errStopping
+	}
 	if ended(parent.ended) {
 		return nil, errNotRunning
 	}
@@ -76,9 +107,9 @@ func (s *Server) session(
 	}
 	// Neither the start nor the removal stops half-way if the caller goes away.
 	whole := context.WithoutCancel(ctx)
-	begin, cancel := context.WithTimeout(whole, startTimeout)
+	begin, cancel := context.WithTimeout(whole, s.startTimeout)
 	defer cancel()
-	if err := s.start(begin, r, d, token, parent); err != nil {
+	if err := s.start(begin, r, d, s.fds.take(key), parent); err != nil {
 		return nil, err
 	}
 	defer s.abandon(whole, r)
@@ -103,13 +134,4 @@ func (s *Server) session(
 		err = errNotRunning
 	}
 	return nil, err
-}
-
-// abandon kills what is left of a session and has PID 1 forget it.
-func (s *Server) abandon(ctx context.Context, r *record) {
-	s.background.Go(func() {
-		if err := s.remove(context.WithoutCancel(ctx), r); err != nil {
-			s.log.Error("cannot remove a session", slog.String("BROKER_UNIT", r.unit), slog.Any("error", err))
-		}
-	})
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,6 +23,15 @@ import (
 // session is a request for a session beside u.
 func (w *world) session(u *brokerv1.Unit) *brokerv1.ExecInUnitRequest {
 	w.t.Helper()
+	token := w.handOverNull(sessionFDs)
+	s := w.spec(u.GetId() + "/session")
+	s.Command, s.Logging = "sh", nil
+	return &brokerv1.ExecInUnitRequest{Handle: proto.CloneOf(u.GetHandle()), Spec: s, FdToken: token}
+}
+
+// handOverNull hands n descriptors of /dev/null over and returns their token.
+func (w *world) handOverNull(n int) string {
+	w.t.Helper()
 	w.tokens++
 	token := fmt.Sprintf("%064x", w.tokens)
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -28,12 +39,10 @@ func (w *world) session(u *brokerv1.Unit) *brokerv1.ExecInUnitRequest {
 		w.t.Fatal(err)
 	}
 	defer unix.Close(null) //nolint:errcheck // a test's device
-	if got := w.handOver(token, null, null, null); got != "ok" {
+	if got := w.handOver(token, slices.Repeat([]int{null}, n)...); got != "ok" {
 		w.t.Fatalf("the broker answers %q", got)
 	}
-	s := w.spec(u.GetId() + "/session")
-	s.Command, s.Logging = "sh", nil
-	return &brokerv1.ExecInUnitRequest{Handle: proto.CloneOf(u.GetHandle()), Spec: s, FdToken: token}
+	return token
 }
 
 // exec makes the call and reads the stream to its end.
@@ -183,6 +192,17 @@ func TestSessionIsRefused(t *testing.T) {
 		{"without a unit", func(r *brokerv1.ExecInUnitRequest) { r.Handle.Unit = "nomad-none.service" }, codes.NotFound, "no such unit"},
 		{"beside another run of the unit", func(r *brokerv1.ExecInUnitRequest) { r.Handle.InvocationId = strings.Repeat("0", 32) }, codes.NotFound, "no such unit"},
 		{"with another user that policy allows", func(r *brokerv1.ExecInUnitRequest) { r.Spec.User = "alice" }, codes.PermissionDenied, "so must its sessions"},
+		{"with the directories of another task", func(r *brokerv1.ExecInUnitRequest) {
+			r.Spec.Directories.Local = filepath.Join(w.alloc, "x/db/local")
+			r.Spec.Directories.Secrets = filepath.Join(w.alloc, "x/db/secrets")
+		}, codes.PermissionDenied, "was started with other directories"},
+		{"with the directories of another allocation", func(r *brokerv1.ExecInUnitRequest) {
+			r.Spec.Directories = &brokerv1.Directories{
+				Alloc:   filepath.Join(w.alloc, "y/alloc"),
+				Local:   filepath.Join(w.alloc, "y/web/local"),
+				Secrets: filepath.Join(w.alloc, "y/web/secrets"),
+			}
+		}, codes.PermissionDenied, "was started with other directories"},
 		{"with a user that policy does not allow", func(r *brokerv1.ExecInUnitRequest) { r.Spec.User = "root" }, codes.PermissionDenied, "root"},
 		{"with logging", func(r *brokerv1.ExecInUnitRequest) { r.Spec.Logging = &brokerv1.Logging{} }, codes.InvalidArgument, "logging"},
 		{"without descriptors", func(r *brokerv1.ExecInUnitRequest) { r.FdToken = strings.Repeat("f", 64) }, codes.InvalidArgument, "no descriptors"},
@@ -200,6 +220,42 @@ func TestSessionIsRefused(t *testing.T) {
 			if n := len(w.pid1.Calls("StartTransientUnit")); n != 1 {
 				t.Errorf("PID 1 was asked to start %d units, want the first alone", n)
 			}
+			w.fdsGone(req.GetFdToken())
+		})
+	}
+}
+
+// TestSessionBesideAUnitOfAnEarlierBroker: the new one cannot know what the unit
+// sees if the old one did not note it.
+func TestSessionBesideAUnitOfAnEarlierBroker(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		with bool
+	}{
+		{"that noted its directories", true},
+		{"that did not", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			u := w.start("a/1")
+			w.stop()
+			if !tt.with {
+				parent, _ := w.pid1.Unit(u.GetHandle().GetUnit())
+				fields, _ := parent.Started["LogExtraFields"].([][]byte)
+				w.pid1.Set(u.GetHandle().GetUnit(), map[string]any{"LogExtraFields": slices.DeleteFunc(slices.Clone(fields), func(f []byte) bool {
+					return strings.HasPrefix(string(f), fieldView+"=")
+				})})
+			}
+			w.boot(w.policy())
+			t.Cleanup(func() { w.stop() })
+			if !tt.with {
+				_, err := w.client.ExecInUnit(w.ctx(), w.session(u))
+				wantCode(t, err, codes.PermissionDenied, "start the unit anew")
+				return
+			}
+			name, answer := w.begin(w.ctx(), w.session(u))
+			w.pid1.Exit(name, 0)
+			wantCode(t, <-answer, codes.OK, "")
 		})
 	}
 }

@@ -20,7 +20,8 @@ import (
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
-// startTimeout bounds one start, from the first D-Bus message to execve(2).
+// startTimeout bounds one start, from the first D-Bus message to execve(2). It
+// is above the TimeoutStartUSec of all units.
 const startTimeout = 90 * time.Second
 
 // CheckStart implements brokerv1.BrokerServiceServer.
@@ -40,6 +41,9 @@ func (s *Server) CheckStart(ctx context.Context, req *brokerv1.CheckStartRequest
 
 // StartUnit implements brokerv1.BrokerServiceServer.
 func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) (*brokerv1.StartUnitResponse, error) {
+	key := keyOf(ctx, req.GetSpec().GetLogging().GetFdToken())
+	// What a refused call handed over would keep others from handing over.
+	defer func() { s.fds.take(key).close() }()
 	if err := known(req); err != nil {
 		return nil, err
 	}
@@ -47,7 +51,7 @@ func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) 
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.startOnce(ctx, d, req.GetSpec())
+	r, err := s.startOnce(ctx, d, req.GetSpec(), key)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ func labelPrefix(c *policy.Client) string {
 
 // startOnce starts the unit of d, or waits for and returns the unit that the
 // same request started before.
-func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *brokerv1.UnitSpec) (*record, error) {
+func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *brokerv1.UnitSpec, key fdKey) (*record, error) {
 	client := d.Client()
 	sum, err := digest(spec)
 	if err != nil {
@@ -95,16 +99,18 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 	if err != nil {
 		return nil, err
 	}
+	fds := s.fds.take(key)
 	if !first {
+		fds.close() // those of the first call count
 		return s.joinStart(ctx, r, sum)
 	}
 	// The start goes on if the caller goes away: the caller's next try, with
 	// the same id, then finds the unit.
 	run := make(chan error, 1)
 	s.background.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.startTimeout)
 		defer cancel()
-		run <- s.start(ctx, r, d, spec.GetLogging().GetFdToken(), nil)
+		run <- s.start(ctx, r, d, fds, nil)
 	})
 	select {
 	case err := <-run:
@@ -116,6 +122,9 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 
 // joinStart answers a request whose id is known already.
 func (s *Server) joinStart(ctx context.Context, r *record, sum string) (*record, error) {
+	if s.units.removing(r) {
+		return nil, errLeft
+	}
 	if r.sha256 != sum {
 		return nil, errOtherContent
 	}
@@ -138,24 +147,34 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 	}
 	r := &record{
 		client: client.Name, id: req.ID, unit: unit.Name(client.UnitPrefix, req.Name, req.ID),
-		sha256: sha256, rule: d.Rule(), user: user, labels: req.Labels,
+		sha256: sha256, rule: d.Rule(), user: user, view: viewOf(d), labels: req.Labels,
 	}
 	return r.begun()
 }
 
 // start prepares what the unit needs and has PID 1 start it. It always ends r's
-// start, and leaves nothing behind when it fails. A session's parent is the unit
-// beside which it runs.
-func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) error {
-	st, err := s.run(ctx, r, d, token, parent)
+// start. When that fails, nothing is left behind, or r is kept until what PID 1
+// may have of it is removed. It closes fds. A session's parent is the unit beside
+// which it runs.
+func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, fds descriptors, parent *record) error {
+	defer fds.close()
+	st, err := s.run(ctx, r, d, fds, parent)
 	s.audit.started(ctx, r, d, err)
 	if s.units.finish(r, &st, err) {
 		s.reap(ctx, r.unit, &st)
 	}
+	if leavesUnit(err) {
+		s.abandon(ctx, r)
+	}
 	return err
 }
 
-func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token string, parent *record) (systemd.Status, error) {
+// leavesUnit reports whether PID 1 may have the unit of a start that failed.
+func leavesUnit(err error) bool {
+	return errors.Is(err, systemd.ErrOutcomeUnknown) || errors.Is(err, errLeft)
+}
+
+func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds descriptors, parent *record) (systemd.Status, error) {
 	req := d.Request()
 	if err := s.checkCommand(req.Command); err != nil {
 		return systemd.Status{}, err
@@ -163,12 +182,10 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token s
 	if err := checkDirectories(d); err != nil {
 		return systemd.Status{}, err
 	}
-	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID)}
-	fds, err := s.stdio(ctx, req, token)
-	if err != nil {
+	if err := fds.enough(neededFDs(req)); err != nil {
 		return systemd.Status{}, err
 	}
-	defer fds.close()
+	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID)}
 	switch len(fds) {
 	case logFDs:
 		host.Stdout, host.Stderr = fds[0], fds[1]
@@ -177,6 +194,7 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token s
 		host.Stdout, host.Stderr = fds[1], fds[2]
 	}
 	user, fixed := d.User()
+	var err error
 	if host.Passwd, host.Group, err = s.accounts(user, fixed); err != nil {
 		return systemd.Status{}, err
 	}
@@ -195,21 +213,16 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, token s
 	return st, nil
 }
 
-// stdio takes the descriptors that the request needs, which are none if its
-// output goes elsewhere.
-func (s *Server) stdio(ctx context.Context, req *policy.Request, token string) (descriptors, error) {
-	n := sessionFDs
-	if !req.Session {
-		if req.LogDriver != policy.LogFDs {
-			return nil, nil
-		}
-		n = logFDs
+// neededFDs is how many descriptors a request needs: none if its output goes
+// elsewhere.
+func neededFDs(req *policy.Request) int {
+	switch {
+	case req.Session:
+		return sessionFDs
+	case req.LogDriver == policy.LogFDs:
+		return logFDs
 	}
-	p, err := peerOf(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.fds.take(fdKey{p.UID, token}, n)
+	return 0
 }
 
 // digest identifies the content of a request. The token of the descriptors is

@@ -18,6 +18,8 @@ const (
 	// killTimeout bounds the wait for PID 1 to see the end of processes that
 	// were sent SIGKILL.
 	killTimeout = 30 * time.Second
+	// resendPause is how long a SIGKILL that may have been lost has to show.
+	resendPause = 200 * time.Millisecond
 	maxSignal   = 64
 	// maxGrace keeps a stop from outliving what anybody waits for.
 	maxGrace = 7 * 24 * time.Hour
@@ -108,6 +110,9 @@ func (s *Server) stop(ctx context.Context, r *record, sig unix.Signal, grace tim
 		return nil
 	}
 	if grace > 0 {
+		if ended(s.closing) {
+			return errStopping // the next broker is asked, and sends the signal once
+		}
 		if err := s.signal(ctx, r, systemd.Main, sig); err != nil {
 			return err
 		}
@@ -125,18 +130,27 @@ func (s *Server) stop(ctx context.Context, r *record, sig unix.Signal, grace tim
 	return s.kill(ctx, r)
 }
 
-// kill ends every process of r and waits until PID 1 has seen it.
+// kill ends every process of r and waits until PID 1 has seen it. To send
+// SIGKILL twice does no harm, so one that may have been lost is sent again.
 func (s *Server) kill(ctx context.Context, r *record) error {
 	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
-	if err := s.signal(ctx, r, systemd.All, unix.SIGKILL); err != nil {
-		return err
-	}
-	select {
-	case <-r.ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%s was sent SIGKILL and still runs after %s: a process may hang in the kernel (see systemctl status %s)", r.unit, killTimeout, r.unit)
+	for {
+		err := s.signal(ctx, r, systemd.All, unix.SIGKILL)
+		var again <-chan time.Time
+		switch {
+		case errors.Is(err, systemd.ErrOutcomeUnknown):
+			again = time.After(resendPause)
+		case err != nil:
+			return err
+		}
+		select {
+		case <-r.ended:
+			return nil
+		case <-again:
+		case <-ctx.Done():
+			return fmt.Errorf("%s was sent SIGKILL and still runs after %s: a process may hang in the kernel (see systemctl status %s)", r.unit, killTimeout, r.unit)
+		}
 	}
 }
 
@@ -198,6 +212,11 @@ func (s *Server) remove(ctx context.Context, r *record) error {
 			return err
 		}
 	}
+	return s.drop(ctx, r)
+}
+
+// drop stops r, has PID 1 forget it and forgets it too.
+func (s *Server) drop(ctx context.Context, r *record) error {
 	for _, step := range []func(context.Context, string) error{s.systemd.Stop, s.systemd.ResetFailed} {
 		if err := step(ctx, r.unit); err != nil && !errors.Is(err, systemd.ErrNotFound) {
 			return fmt.Errorf("cannot remove %s: %w", r.unit, err)

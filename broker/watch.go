@@ -107,7 +107,7 @@ func (s *Server) follow(ctx context.Context) error {
 		}
 		names := changes.Units
 		if changes.Resync {
-			if _, err := s.adopt(ctx); err != nil {
+			if _, err := s.adopt(ctx); err != nil && !ended(s.closing) {
 				s.log.Error("cannot read the units back from systemd", slog.Any("error", err))
 			}
 			names = s.units.names()
@@ -157,10 +157,19 @@ func (s *Server) reap(ctx context.Context, name string, st *systemd.Status) {
 const adoptTimeout = 60 * time.Second
 
 // adopt adds the units of the policy's clients that PID 1 has and the registry
-// does not: those an earlier broker started. It returns their names.
-func (s *Server) adopt(ctx context.Context) ([]string, error) {
+// does not: those an earlier broker started. It returns their names. A server
+// that ends leaves them to the next.
+func (s *Server) adopt(ctx context.Context) (adopted []string, err error) {
+	if !s.unlessClosing(func() { adopted, err = s.adoptAll(ctx) }) {
+		return nil, errStopping
+	}
+	return adopted, err
+}
+
+func (s *Server) adoptAll(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
 	defer cancel()
+	defer s.onClosing(cancel)()
 	var adopted []string
 	for _, c := range s.clients.Load().byUID {
 		names, err := s.systemd.List(ctx, c.UnitPrefix+"-*.service")
@@ -171,7 +180,11 @@ func (s *Server) adopt(ctx context.Context) ([]string, error) {
 			if s.units.known(name) {
 				continue
 			}
-			if err := s.adoptUnit(ctx, c, name); err != nil {
+			err := s.adoptUnit(ctx, c, name)
+			if err != nil && ctx.Err() != nil {
+				return adopted, err // the rest is as unknown as this one
+			}
+			if err != nil {
 				s.log.Error("cannot read a unit", slog.String("unit", name), slog.Any("error", err))
 				continue
 			}

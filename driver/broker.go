@@ -38,6 +38,8 @@ type broker struct {
 	fdSocket  string
 	serverUID uint32
 	health    *health
+	// handing holds one token for each hand-over under way.
+	handing chan struct{}
 }
 
 func newBroker(c Config, serverUID uint32) (*broker, error) {
@@ -56,6 +58,7 @@ func newBroker(c Config, serverUID uint32) (*broker, error) {
 	return &broker{
 		BrokerServiceClient: brokerv1.NewBrokerServiceClient(conn), conn: conn,
 		fdSocket: c.FDSocket, serverUID: serverUID, health: newHealth(),
+		handing: make(chan struct{}, maxHandOvers),
 	}, nil
 }
 

@@ -36,6 +36,7 @@ type Driver struct {
 	compute cpustats.Compute // zero where Nomad does not tell
 	broker  *broker          // nil until it is first needed
 	tasks   map[string]*task
+	claims  claims
 	// collecting is set while something looks for orphans, suspect when there
 	// may be more of them since it looked last.
 	collecting, suspect bool
@@ -55,6 +56,7 @@ func New(ctx context.Context, log hclog.Logger) *Driver {
 		sampler: newSampler(ctx),
 		config:  Config{BrokerSocket: defaultBrokerSocket, FDSocket: defaultFDSocket, Orphans: defaultOrphans},
 		tasks:   make(map[string]*task),
+		claims:  newClaims(),
 	}
 }
 

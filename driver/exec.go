@@ -81,7 +81,7 @@ func (d *Driver) session(ctx context.Context, id string, opts *drivers.ExecOptio
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return sessionResult(exit), nil
+	return sessionResult(exit)
 }
 
 // exec makes the call, calls executed when the program has been, and returns
@@ -96,13 +96,7 @@ func (b *broker) exec(ctx context.Context, req *brokerv1.ExecInUnitRequest, exec
 	}
 	executed()
 	last, err := stream.Recv()
-	if err != nil {
-		return nil, err
-	}
-	if last.GetExit() == nil {
-		return nil, status.Error(codes.Internal, "systemd-brokerd does not tell how it ended; is it of another version?")
-	}
-	return last.GetExit(), nil
+	return last.GetExit(), err
 }
 
 // sessionSpec is the task's own specification with another program.
@@ -136,14 +130,20 @@ func sessionError(err error) error {
 	return fmt.Errorf("cannot execute in the task: %s", status.Convert(err).Message())
 }
 
+// errNoExit: a program of which nothing is known did not succeed.
+var errNoExit = errors.New("systemd-brokerd tells no exit status of the program; upgrade it or the driver, so that both have one version")
+
 // sessionResult gives a signal as shells do, in the exit code: it is all that
 // Nomad shows.
-func sessionResult(e *brokerv1.Exit) *drivers.ExitResult {
+func sessionResult(e *brokerv1.Exit) (*drivers.ExitResult, error) {
+	if e == nil {
+		return nil, errNoExit
+	}
 	r := exitResult(e)
 	if r.Signal != 0 {
 		r.ExitCode = 128 + r.Signal
 	}
-	return r
+	return r, nil
 }
 
 // ExecTask implements drivers.DriverPlugin: script checks and change_script.

@@ -88,6 +88,9 @@ func TestExecTask(t *testing.T) {
 	if _, err = d.ExecTask("other", []string{"true"}, patience); !errors.Is(err, drivers.ErrTaskNotFound) {
 		t.Errorf("got %v for an unknown task", err)
 	}
+	if r, err := d.ExecTask(h.Config.ID, []string{"/bin/false"}, patience); err == nil || !strings.Contains(err.Error(), "no exit status") {
+		t.Errorf("got %+v, %v for a program whose end is not known", r, err)
+	}
 	b.change(func() { b.startErr = status.Error(codes.NotFound, "the unit does not run any more") })
 	if _, err = d.ExecTask(h.Config.ID, []string{"true"}, patience); err == nil || !strings.Contains(err.Error(), "does not run any more") {
 		t.Errorf("got %v", err)

@@ -49,8 +49,12 @@ type fakeBroker struct {
 	changed   chan struct{}             // closed and replaced at each change
 	calls     map[string]int
 	startErr  error
-	unhealthy string
-	handed    map[string][]*os.File // descriptors, by token
+	stopErr   error
+	removeErr error // of the next RemoveUnit
+	// While held, what the method is to do is done and its answer is not sent.
+	startHeld, removeHeld chan struct{}
+	unhealthy             string
+	handed                map[string][]*os.File // descriptors, by token
 }
 
 func newFakeBroker(t *testing.T) *fakeBroker {
@@ -196,6 +200,7 @@ func (b *fakeBroker) StartUnit(_ context.Context, r *brokerv1.StartUnitRequest) 
 	if u == nil {
 		return nil, b.startErr
 	}
+	b.wait(b.startHeld)
 	return &brokerv1.StartUnitResponse{Unit: u}, nil
 }
 
@@ -225,6 +230,10 @@ func (b *fakeBroker) StopUnit(ctx context.Context, _ *brokerv1.StopUnitRequest) 
 	b.called("StopUnit")
 	for {
 		b.mu.Lock()
+		if b.stopErr != nil {
+			defer b.mu.Unlock()
+			return nil, b.stopErr
+		}
 		changed := b.changed
 		over := true
 		for _, u := range b.units {
@@ -248,11 +257,21 @@ func (b *fakeBroker) SignalUnit(context.Context, *brokerv1.SignalUnitRequest) (*
 }
 
 func (b *fakeBroker) RemoveUnit(_ context.Context, r *brokerv1.RemoveUnitRequest) (*brokerv1.RemoveUnitResponse, error) {
+	var err error
 	b.change(func() {
-		delete(b.units, r.GetHandle().GetUnit())
 		b.calls["RemoveUnit"]++
+		if err, b.removeErr = b.removeErr, nil; err == nil {
+			delete(b.units, r.GetHandle().GetUnit())
+		}
 	})
-	return &brokerv1.RemoveUnitResponse{}, nil
+	b.wait(b.removeHeld)
+	return &brokerv1.RemoveUnitResponse{}, err
+}
+
+func (*fakeBroker) wait(held <-chan struct{}) {
+	if held != nil {
+		<-held
+	}
 }
 
 // ExecInUnit runs the program on this host, on the descriptors handed over.
@@ -286,6 +305,9 @@ func (b *fakeBroker) ExecInUnit(r *brokerv1.ExecInUnitRequest, stream grpc.Serve
 	_ = cmd.Wait()
 	if err := stream.Context().Err(); err != nil {
 		return err
+	}
+	if cmd.Path == "/bin/false" {
+		return stream.Send(&brokerv1.ExecInUnitResponse{}) // of which nothing is known
 	}
 	return stream.Send(&brokerv1.ExecInUnitResponse{Exit: &brokerv1.Exit{Code: int32(cmd.ProcessState.ExitCode())}})
 }

@@ -30,6 +30,25 @@ func started(t *testing.T) (*fakeBroker, *Driver, *drivers.TaskHandle) {
 	return b, d, h
 }
 
+// TestStopThatTheBrokerPutsOffIsAskedForInPeace is about a broker that answers,
+// and has no connection to systemd.
+func TestStopThatTheBrokerPutsOffIsAskedForInPeace(t *testing.T) {
+	b, d, h := started(t)
+	b.change(func() { b.stopErr = status.Error(codes.Unavailable, "not now") })
+	stopped := make(chan error, 1)
+	go func() { stopped <- d.StopTask(h.Config.ID, time.Minute, "SIGTERM") }()
+	b.await("StopUnit", 3)
+	<-time.After(500 * time.Millisecond)
+	if n := b.count("StopUnit"); n > 20 {
+		t.Errorf("it was asked %d times within a second", n)
+	}
+	b.change(func() { b.stopErr = nil })
+	b.end(0)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStartingTwiceIsStartingOnce(t *testing.T) {
 	b, d, h := started(t)
 	again, _, err := d.StartTask(h.Config)

@@ -18,6 +18,9 @@ const (
 	// collectTimeout bounds the wait for a collector that is slow, or hangs.
 	collectTimeout = 10 * time.Second
 	collectPeriod  = 10 * time.Millisecond
+	// maxHandOvers is below the number of connections that the broker takes from
+	// one user: when all tasks of a node start at once, they queue here.
+	maxHandOvers = 8
 )
 
 // handOverLogs opens the task's two log FIFOs and passes them to the broker, and
@@ -109,6 +112,12 @@ func awaitCollected(ctx context.Context, paths ...string) {
 
 // send passes the descriptors in one message and waits for the broker's word.
 func (b *broker) send(ctx context.Context, token string, fds ...int) error {
+	select {
+	case b.handing <- struct{}{}:
+		defer func() { <-b.handing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	dialer := net.Dialer{Timeout: callTimeout}
 	conn, err := dialer.DialContext(ctx, "unixpacket", b.fdSocket)
 	if err != nil {

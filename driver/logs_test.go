@@ -4,8 +4,11 @@ package driver
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,5 +91,53 @@ func TestAwaitCollected(t *testing.T) {
 	<-done
 	if n, err := unix.Read(collector, buf); n != 0 || err != nil {
 		t.Errorf("the collector does not see the end: %d, %v", n, err)
+	}
+}
+
+// TestHandOversQueue: a node that boots starts all its tasks at once, and the
+// broker takes 16 connections of one user.
+func TestHandOversQueue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fds.sock")
+	l, err := net.Listen("unixpacket", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var now, most atomic.Int32
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				n := now.Add(1)
+				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); {
+					old = most.Load()
+				}
+				_, _ = conn.Read(make([]byte, 64))
+				<-time.After(10 * time.Millisecond)
+				now.Add(-1)
+				_, _ = conn.Write([]byte("ok"))
+			}()
+		}
+	}()
+	b, err := newBroker(Config{BrokerSocket: "/none", FDSocket: path}, uint32(os.Getuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	var wg sync.WaitGroup
+	for range 60 {
+		wg.Go(func() {
+			if _, err := b.handOver(t.Context(), os.Stdin, os.Stdin); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n < 2 || n > 16 {
+		t.Errorf("up to %d descriptors were handed over at once", n)
 	}
 }

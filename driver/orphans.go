@@ -20,12 +20,17 @@ type Orphans struct {
 	DryRun bool `codec:"dry_run"`
 	// Period is the time between two looks while there are any.
 	Period string `codec:"period"`
-	// Grace is how long a unit may be without a task: an agent that starts with
-	// many tasks recovers them one by one.
+	// Grace is how long a unit may be without a task, minGrace at least: an agent
+	// that starts with many tasks recovers them one by one.
 	Grace string `codec:"grace"`
 
 	period, grace time.Duration
 }
+
+const (
+	minPeriod = time.Second
+	minGrace  = 5 * time.Second
+)
 
 var defaultOrphans = Orphans{period: time.Minute, grace: 5 * time.Minute}
 
@@ -41,13 +46,14 @@ func (o *Orphans) parse() error {
 	for key, v := range map[string]struct {
 		text string
 		into *time.Duration
-	}{"period": {o.Period, &o.period}, "grace": {o.Grace, &o.grace}} {
+		min  time.Duration
+	}{"period": {o.Period, &o.period, minPeriod}, "grace": {o.Grace, &o.grace, minGrace}} {
 		if v.text == "" {
 			continue
 		}
 		d, err := time.ParseDuration(v.text)
-		if err != nil || d < time.Second {
-			return fmt.Errorf("plugin config orphans.%s: %q is not a time of at least a second, such as \"90s\" or \"5m\"", key, v.text)
+		if err != nil || d < v.min {
+			return fmt.Errorf("plugin config orphans.%s: %q is not a time of at least %s, such as \"90s\" or \"5m\"", key, v.text, v.min)
 		}
 		*v.into = d
 	}
@@ -55,8 +61,8 @@ func (o *Orphans) parse() error {
 }
 
 // collectLater has the broker's units compared with the tasks before long. It
-// is called when the stream shows a unit without a task; as long as all have
-// one, nothing runs.
+// is called when the stream shows a unit without a task, or the unit of a task
+// that was destroyed could not be removed; else nothing runs.
 func (d *Driver) collectLater() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -69,7 +75,9 @@ func (d *Driver) collectLater() {
 	go c.run()
 }
 
-// collector looks for orphans until there are none that it has to wait for.
+// collector looks for orphans until there are none that it has to wait for. What
+// is left of destroyed tasks it removes as well, without a grace and in a dry run
+// too: Nomad has asked for that.
 type collector struct {
 	Orphans
 	d     *Driver
@@ -101,12 +109,13 @@ func (d *Driver) noSuspects() bool {
 	return !d.suspect
 }
 
-// look removes the orphans whose grace is over, and reports whether there are no
-// others to wait for.
+// look removes what is left of destroyed tasks and the orphans whose grace is
+// over, and reports whether there are no others to wait for.
 func (c *collector) look() (done bool) {
 	c.d.mu.Lock()
 	c.d.suspect = false
 	c.d.mu.Unlock()
+	done = c.d.removeDestroyed(c.b)
 	ctx, cancel := context.WithTimeout(c.d.ctx, callTimeout)
 	defer cancel()
 	resp, err := c.b.ListUnits(ctx, &brokerv1.ListUnitsRequest{})
@@ -128,7 +137,37 @@ func (c *collector) look() (done bool) {
 		}
 	}
 	c.since = waiting
-	return len(waiting) == 0
+	return done && len(waiting) == 0
+}
+
+// removeDestroyed removes the units of the tasks that Nomad destroyed, and
+// reports whether none is left.
+func (d *Driver) removeDestroyed(b *broker) (done bool) {
+	done = true
+	for _, t := range d.present() {
+		if !t.isDestroyed() {
+			continue
+		}
+		if err := d.remove(b, t); err != nil {
+			d.log.Warn("cannot clean up after a task", "error", err)
+			done = false
+		}
+	}
+	return done
+}
+
+// remove removes an orphan, unless it has become none.
+func (c *collector) remove(ctx context.Context, u *brokerv1.Unit) (done bool) {
+	release, ok := c.d.claimOrphan(u.GetId())
+	if !ok {
+		return false
+	}
+	defer release()
+	if _, err := c.b.RemoveUnit(ctx, &brokerv1.RemoveUnitRequest{Handle: u.GetHandle()}); err != nil {
+		c.d.log.Warn("cannot remove a unit that belongs to no task", "unit", u.GetHandle().GetUnit(), "error", err)
+		return false
+	}
+	return true
 }
 
 // collect removes an orphan and tells of it, in a dry run tells only.
@@ -138,8 +177,7 @@ func (c *collector) collect(ctx context.Context, u *brokerv1.Unit) (done bool) {
 	if c.DryRun {
 		text = fmt.Sprintf("unit %s belongs to no task of this agent; it stays, as orphans.dry_run is set", name)
 		c.told[u.GetHandle().GetInvocationId()] = true
-	} else if _, err := c.b.RemoveUnit(ctx, &brokerv1.RemoveUnitRequest{Handle: u.GetHandle()}); err != nil {
-		c.d.log.Warn("cannot remove a unit that belongs to no task", "unit", name, "error", err)
+	} else if !c.remove(ctx, u) {
 		return false
 	}
 	alloc, task := u.GetLabels()["NOMAD_ALLOC_ID"], u.GetLabels()["NOMAD_TASK_NAME"]

@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/nomad/nomad/structs"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -26,8 +30,16 @@ func withOrphan(t *testing.T, o Orphans) (*fakeBroker, *Driver) {
 	return b, newDriver(t, c)
 }
 
+// setGrace makes the grace shorter than a configuration can.
+func setGrace(d *Driver, grace time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.config.Orphans.grace = grace
+}
+
 func TestOrphanIsRemovedAfterItsGrace(t *testing.T) {
-	b, d := withOrphan(t, Orphans{Period: "1s", Grace: "2s"})
+	b, d := withOrphan(t, Orphans{Period: "1s"})
+	setGrace(d, 2*time.Second)
 	events, err := d.TaskEvents(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +67,8 @@ func TestOrphanIsRemovedAfterItsGrace(t *testing.T) {
 }
 
 func TestOrphanOfADryRunStays(t *testing.T) {
-	b, d := withOrphan(t, Orphans{DryRun: true, Period: "1s", Grace: "1s"})
+	b, d := withOrphan(t, Orphans{DryRun: true, Period: "1s"})
+	setGrace(d, time.Second)
 	events, err := d.TaskEvents(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -80,8 +93,9 @@ func TestOrphanOfADryRunStays(t *testing.T) {
 func TestTaskThatIsRecoveredIsNoOrphan(t *testing.T) {
 	b, _, h := started(t)
 	c := b.config()
-	c.Orphans = Orphans{Period: "1s", Grace: "2s"}
+	c.Orphans = Orphans{Period: "1s"}
 	d := newDriver(t, c)
+	setGrace(d, 2*time.Second)
 	if _, err := d.connection(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +114,91 @@ func TestTaskThatIsRecoveredIsNoOrphan(t *testing.T) {
 	}
 }
 
+// TestUnitOfADestroyedTaskIsRemovedLater: Nomad does not ask twice.
+func TestUnitOfADestroyedTaskIsRemovedLater(t *testing.T) {
+	b := newFakeBroker(t)
+	b.start()
+	c := b.config()
+	c.Orphans = Orphans{DryRun: true, Period: "1s"}
+	d := newDriver(t, c)
+	h, _, err := d.StartTask(newTaskConfig(t, TaskConfig{Command: "/usr/bin/true"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.end(0)
+	result(t, d, h.Config.ID)
+	b.change(func() { b.removeErr = status.Error(codes.Internal, "a process hangs") })
+	if err := d.DestroyTask(h.Config.ID, false); err == nil || !strings.Contains(err.Error(), "it is tried again later") {
+		t.Errorf("got %v", err)
+	}
+	b.await("RemoveUnit", 2)
+	for deadline := time.After(patience); ; {
+		if _, ok := d.task(h.Config.ID); !ok {
+			break
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("the task is not forgotten")
+		}
+	}
+}
+
+// TestUnitOfATaskThatStartsIsNoOrphan: the broker has it before the driver knows.
+func TestUnitOfATaskThatStartsIsNoOrphan(t *testing.T) {
+	b := newFakeBroker(t)
+	b.startHeld = make(chan struct{})
+	b.start()
+	c := b.config()
+	c.Orphans = Orphans{Period: "1s"}
+	d := newDriver(t, c)
+	setGrace(d, 0)
+	done := make(chan error)
+	config := newTaskConfig(t, TaskConfig{Command: "/usr/bin/true"})
+	go func() {
+		_, _, err := d.StartTask(config)
+		done <- err
+	}()
+	b.await("ListUnits", 3)
+	close(b.startHeld)
+	if err := <-done; err != nil || b.count("RemoveUnit") != 0 {
+		t.Errorf("got %v, and %d units were removed", err, b.count("RemoveUnit"))
+	}
+}
+
+// TestTaskWhoseUnitIsBeingRemovedIsNotTakenOver: it would end at once, without
+// a reason that anybody could understand.
+func TestTaskWhoseUnitIsBeingRemovedIsNotTakenOver(t *testing.T) {
+	b, _, h := started(t)
+	b.change(func() { b.removeHeld = make(chan struct{}) })
+	c := b.config()
+	c.Orphans = Orphans{Period: "1s"}
+	d := newDriver(t, c)
+	setGrace(d, 0)
+	if _, err := d.connection(); err != nil {
+		t.Fatal(err)
+	}
+	b.await("RemoveUnit", 1)
+	if err := d.RecoverTask(h.Copy()); err == nil || !strings.Contains(err.Error(), "is being removed") {
+		t.Errorf("recovery gave %v", err)
+	}
+	_, _, err := d.StartTask(h.Config.Copy())
+	if err == nil || !strings.Contains(err.Error(), "is being removed") || !structs.IsRecoverable(err) {
+		t.Errorf("a start gave %v", err)
+	}
+	close(b.removeHeld)
+	for deadline := time.After(patience); ; {
+		if _, _, err = d.StartTask(h.Config.Copy()); err == nil {
+			break
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("a start after the removal gave %v", err)
+		}
+	}
+}
+
 func TestOrphansConfig(t *testing.T) {
 	for _, tt := range []struct {
 		in   Orphans
@@ -108,7 +207,8 @@ func TestOrphansConfig(t *testing.T) {
 		{Orphans{}, ""},
 		{Orphans{Period: "1m", Grace: "1h"}, ""},
 		{Orphans{Period: "x"}, `orphans.period: "x" is not a time`},
-		{Orphans{Grace: "10ms"}, `orphans.grace: "10ms" is not a time of at least a second`},
+		{Orphans{Period: "10ms"}, `orphans.period: "10ms" is not a time of at least 1s`},
+		{Orphans{Grace: "4s"}, `orphans.grace: "4s" is not a time of at least 5s`},
 	} {
 		if err := tt.in.parse(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got %v, want %q", tt.in, err, tt.want)

@@ -4,6 +4,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,6 +51,9 @@ func (d *Driver) forget(t *task) {
 	}
 }
 
+// errRemoving: nobody asked for the unit as long as orphans.grace.
+var errRemoving = errors.New("the task's unit belonged to no task for too long and is being removed; try again")
+
 // StartTask implements drivers.DriverPlugin. It is idempotent on the task's id:
 // Nomad may ask twice when the plugin died over the first time.
 func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers.DriverNetwork, error) {
@@ -57,6 +61,11 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 		h, err := t.taskHandle()
 		return h, nil, err
 	}
+	done, ok := d.claimStart(c.ID)
+	if !ok {
+		return nil, nil, structs.NewRecoverableError(errRemoving, true)
+	}
+	defer done()
 	spec, err := unitSpec(c)
 	if err != nil {
 		return nil, nil, err
@@ -128,6 +137,11 @@ func (d *Driver) RecoverTask(h *drivers.TaskHandle) error {
 	if err := h.GetDriverState(&state); err != nil {
 		return fmt.Errorf("cannot recover task %s: %w", h.Config.ID, err)
 	}
+	done, ok := d.claimStart(h.Config.ID)
+	if !ok {
+		return fmt.Errorf("cannot recover task %s: %w", h.Config.ID, errRemoving)
+	}
+	defer done()
 	t := d.add(newTask(h.Config, &brokerv1.Handle{Unit: state.Unit, InvocationId: state.InvocationID}, state.StartedAt))
 	b, err := d.connection()
 	if err != nil {
@@ -185,11 +199,15 @@ func (d *Driver) StopTask(id string, timeout time.Duration, signal string) error
 		case ctx.Err() != nil || !away(err):
 			return fmt.Errorf("cannot stop %s: %s", t.handle.GetUnit(), status.Convert(err).Message())
 		}
+		select {
+		case <-time.After(firstRetry):
+		case <-ctx.Done():
+		}
 	}
 }
 
 // DestroyTask implements drivers.DriverPlugin. Nomad ignores its error, so a
-// unit that cannot be removed now is removed when the broker is back.
+// unit that cannot be removed now is removed later, see collector.
 func (d *Driver) DestroyTask(id string, force bool) error {
 	t, ok := d.task(id)
 	if !ok {
@@ -203,7 +221,9 @@ func (d *Driver) DestroyTask(id string, force bool) error {
 		return err
 	}
 	t.destroy()
-	err = d.remove(b, t)
+	if err = d.remove(b, t); err != nil {
+		d.collectLater()
+	}
 	awaitCollected(d.ctx, t.config.StdoutPath, t.config.StderrPath)
 	return err
 }
@@ -213,7 +233,7 @@ func (d *Driver) remove(b *broker, t *task) error {
 	ctx, cancel := context.WithTimeout(d.ctx, stopSlack)
 	defer cancel()
 	if _, err := b.RemoveUnit(ctx, &brokerv1.RemoveUnitRequest{Handle: t.handle}); err != nil {
-		return fmt.Errorf("cannot remove %s now; it is tried again when systemd-brokerd is back: %s", t.handle.GetUnit(), status.Convert(err).Message())
+		return fmt.Errorf("cannot remove %s now; it is tried again later: %s", t.handle.GetUnit(), status.Convert(err).Message())
 	}
 	d.forget(t)
 	return nil

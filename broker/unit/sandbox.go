@@ -10,7 +10,9 @@ import "github.com/godbus/dbus/v5"
 //
 // Type=exec reports a program that cannot be executed as a failed start.
 // RemainAfterExit= keeps the exit status of a program that ended well, also
-// while the broker is away. OOMPolicy=kill lets the kernel take the whole
+// while the broker is away. TimeoutStartUSec= is below the time the broker waits
+// for a start, so that PID 1 gives up first and no start has an unknown outcome
+// for its slowness alone. OOMPolicy=kill lets the kernel take the whole
 // control group down, so that no half of a task survives.
 var lifecycle = []Property{
 	str("Type", "exec"),
@@ -19,6 +21,7 @@ var lifecycle = []Property{
 	str("Restart", "no"),
 	str("KillMode", "control-group"),
 	boolean("SendSIGKILL", true),
+	{"TimeoutStartUSec", dbus.MakeVariant(uint64(60_000_000))},
 	{"TimeoutStopUSec", dbus.MakeVariant(uint64(10_000_000))},
 	{"StartLimitIntervalUSec", dbus.MakeVariant(uint64(0))},
 	str("OOMPolicy", "kill"),
