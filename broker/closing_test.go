@@ -26,7 +26,7 @@ func TestServerThatEndsBeginsNoSession(t *testing.T) {
 	w := newWorld(t)
 	req := w.session(w.start("a/1"))
 	w.server.close()
-	_, err := w.client.ExecInUnit(w.ctx(), req)
+	err := w.exec(w.ctx(), req)
 	wantCode(t, err, codes.Unavailable, "the broker is stopping")
 	if n := len(w.pid1.Calls("StartTransientUnit")); n != 1 {
 		t.Errorf("PID 1 was asked to start %d units, want the first alone", n)

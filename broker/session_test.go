@@ -249,7 +249,7 @@ func TestSessionBesideAUnitOfAnEarlierBroker(t *testing.T) {
 			w.boot(w.policy())
 			t.Cleanup(func() { w.stop() })
 			if !tt.with {
-				_, err := w.client.ExecInUnit(w.ctx(), w.session(u))
+				err := w.exec(w.ctx(), w.session(u))
 				wantCode(t, err, codes.PermissionDenied, "start the unit anew")
 				return
 			}
