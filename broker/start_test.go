@@ -57,6 +57,9 @@ func TestUnitThatMayRunKeepsItsIDAndItsPlace(t *testing.T) {
 	if list, err := w.client.ListUnits(w.ctx(), &brokerv1.ListUnitsRequest{}); err != nil || len(list.GetUnits()) != 2 {
 		t.Errorf("the client sees %v, %v; want the two units that started", list.GetUnits(), err)
 	}
+	if err := w.pid1.AwaitCalls(w.ctx(), "KillUnit", 1); err != nil {
+		t.Fatal(err)
+	}
 	w.pid1.Disconnect()
 	for _, c := range w.pid1.Calls("StartTransientUnit")[2:] {
 		name, _ := c.Args[0].(string)
