@@ -143,7 +143,7 @@ func (x Logging_Driver) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Logging_Driver.Descriptor instead.
 func (Logging_Driver) EnumDescriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5, 0}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6, 0}
 }
 
 type SignalUnitRequest_Target int32
@@ -194,7 +194,7 @@ func (x SignalUnitRequest_Target) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignalUnitRequest_Target.Descriptor instead.
 func (SignalUnitRequest_Target) EnumDescriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16, 0}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17, 0}
 }
 
 type InfoRequest struct {
@@ -360,8 +360,13 @@ type UnitSpec struct {
 	Logging     *Logging     `protobuf:"bytes,10,opt,name=logging,proto3" json:"logging,omitempty"`
 	// Absolute path in the view where the program starts. Empty: /local.
 	WorkingDirectory string `protobuf:"bytes,11,opt,name=working_directory,json=workingDirectory,proto3" json:"working_directory,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Name of the profile, a set of directives that the operator keeps. Empty: the
+	// first that the rule of the policy names.
+	Profile string `protobuf:"bytes,12,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Directives of systemd on top of the profile's, each once.
+	Directives    []*Directive `protobuf:"bytes,13,rep,name=directives,proto3" json:"directives,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UnitSpec) Reset() {
@@ -471,6 +476,77 @@ func (x *UnitSpec) GetWorkingDirectory() string {
 	return ""
 }
 
+func (x *UnitSpec) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *UnitSpec) GetDirectives() []*Directive {
+	if x != nil {
+		return x.Directives
+	}
+	return nil
+}
+
+// Directive is one directive of a unit file, systemd.exec(5) and the others, as
+// "systemd-brokerd directives" lists them.
+type Directive struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name in a unit file, for example "ProtectHome".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The lines, each what stands after "Name=". As in a unit file they add up for
+	// a list, an empty one empties it, and of what is no list the last one counts.
+	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Directive) Reset() {
+	*x = Directive{}
+	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Directive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Directive) ProtoMessage() {}
+
+func (x *Directive) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Directive.ProtoReflect.Descriptor instead.
+func (*Directive) Descriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Directive) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Directive) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 type Directories struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Alloc         string                 `protobuf:"bytes,1,opt,name=alloc,proto3" json:"alloc,omitempty"`
@@ -482,7 +558,7 @@ type Directories struct {
 
 func (x *Directories) Reset() {
 	*x = Directories{}
-	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	mi := &file_broker_v1_broker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +570,7 @@ func (x *Directories) String() string {
 func (*Directories) ProtoMessage() {}
 
 func (x *Directories) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	mi := &file_broker_v1_broker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +583,7 @@ func (x *Directories) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directories.ProtoReflect.Descriptor instead.
 func (*Directories) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Directories) GetAlloc() string {
@@ -553,7 +629,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	mi := &file_broker_v1_broker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +641,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	mi := &file_broker_v1_broker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +654,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{4}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Resources) GetCpuWeight() uint64 {
@@ -640,7 +716,7 @@ type Logging struct {
 
 func (x *Logging) Reset() {
 	*x = Logging{}
-	mi := &file_broker_v1_broker_proto_msgTypes[5]
+	mi := &file_broker_v1_broker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +728,7 @@ func (x *Logging) String() string {
 func (*Logging) ProtoMessage() {}
 
 func (x *Logging) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[5]
+	mi := &file_broker_v1_broker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +741,7 @@ func (x *Logging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logging.ProtoReflect.Descriptor instead.
 func (*Logging) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Logging) GetDriver() Logging_Driver {
@@ -709,7 +785,7 @@ type Handle struct {
 
 func (x *Handle) Reset() {
 	*x = Handle{}
-	mi := &file_broker_v1_broker_proto_msgTypes[6]
+	mi := &file_broker_v1_broker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +797,7 @@ func (x *Handle) String() string {
 func (*Handle) ProtoMessage() {}
 
 func (x *Handle) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[6]
+	mi := &file_broker_v1_broker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +810,7 @@ func (x *Handle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handle.ProtoReflect.Descriptor instead.
 func (*Handle) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Handle) GetUnit() string {
@@ -772,7 +848,7 @@ type Unit struct {
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_broker_v1_broker_proto_msgTypes[7]
+	mi := &file_broker_v1_broker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +860,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[7]
+	mi := &file_broker_v1_broker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +873,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Unit) GetId() string {
@@ -881,7 +957,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_broker_v1_broker_proto_msgTypes[8]
+	mi := &file_broker_v1_broker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +969,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[8]
+	mi := &file_broker_v1_broker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +982,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -953,7 +1029,7 @@ type StartUnitRequest struct {
 
 func (x *StartUnitRequest) Reset() {
 	*x = StartUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[9]
+	mi := &file_broker_v1_broker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1041,7 @@ func (x *StartUnitRequest) String() string {
 func (*StartUnitRequest) ProtoMessage() {}
 
 func (x *StartUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[9]
+	mi := &file_broker_v1_broker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1054,7 @@ func (x *StartUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUnitRequest.ProtoReflect.Descriptor instead.
 func (*StartUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StartUnitRequest) GetSpec() *UnitSpec {
@@ -997,7 +1073,7 @@ type StartUnitResponse struct {
 
 func (x *StartUnitResponse) Reset() {
 	*x = StartUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[10]
+	mi := &file_broker_v1_broker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1085,7 @@ func (x *StartUnitResponse) String() string {
 func (*StartUnitResponse) ProtoMessage() {}
 
 func (x *StartUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[10]
+	mi := &file_broker_v1_broker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1098,7 @@ func (x *StartUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUnitResponse.ProtoReflect.Descriptor instead.
 func (*StartUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StartUnitResponse) GetUnit() *Unit {
@@ -1041,7 +1117,7 @@ type CheckStartRequest struct {
 
 func (x *CheckStartRequest) Reset() {
 	*x = CheckStartRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[11]
+	mi := &file_broker_v1_broker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1129,7 @@ func (x *CheckStartRequest) String() string {
 func (*CheckStartRequest) ProtoMessage() {}
 
 func (x *CheckStartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[11]
+	mi := &file_broker_v1_broker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1142,7 @@ func (x *CheckStartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStartRequest.ProtoReflect.Descriptor instead.
 func (*CheckStartRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{11}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CheckStartRequest) GetSpec() *UnitSpec {
@@ -1089,7 +1165,7 @@ type CheckStartResponse struct {
 
 func (x *CheckStartResponse) Reset() {
 	*x = CheckStartResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[12]
+	mi := &file_broker_v1_broker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1177,7 @@ func (x *CheckStartResponse) String() string {
 func (*CheckStartResponse) ProtoMessage() {}
 
 func (x *CheckStartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[12]
+	mi := &file_broker_v1_broker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1190,7 @@ func (x *CheckStartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStartResponse.ProtoReflect.Descriptor instead.
 func (*CheckStartResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{12}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CheckStartResponse) GetAllowed() bool {
@@ -1156,7 +1232,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_broker_v1_broker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1244,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_broker_v1_broker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1257,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{13}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Denial) GetSubject() string {
@@ -1225,7 +1301,7 @@ type StopUnitRequest struct {
 
 func (x *StopUnitRequest) Reset() {
 	*x = StopUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_broker_v1_broker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1313,7 @@ func (x *StopUnitRequest) String() string {
 func (*StopUnitRequest) ProtoMessage() {}
 
 func (x *StopUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_broker_v1_broker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1326,7 @@ func (x *StopUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopUnitRequest.ProtoReflect.Descriptor instead.
 func (*StopUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{14}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StopUnitRequest) GetHandle() *Handle {
@@ -1284,7 +1360,7 @@ type StopUnitResponse struct {
 
 func (x *StopUnitResponse) Reset() {
 	*x = StopUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_broker_v1_broker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1372,7 @@ func (x *StopUnitResponse) String() string {
 func (*StopUnitResponse) ProtoMessage() {}
 
 func (x *StopUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_broker_v1_broker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1385,7 @@ func (x *StopUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopUnitResponse.ProtoReflect.Descriptor instead.
 func (*StopUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{15}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StopUnitResponse) GetUnit() *Unit {
@@ -1331,7 +1407,7 @@ type SignalUnitRequest struct {
 
 func (x *SignalUnitRequest) Reset() {
 	*x = SignalUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_broker_v1_broker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1419,7 @@ func (x *SignalUnitRequest) String() string {
 func (*SignalUnitRequest) ProtoMessage() {}
 
 func (x *SignalUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_broker_v1_broker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1432,7 @@ func (x *SignalUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalUnitRequest.ProtoReflect.Descriptor instead.
 func (*SignalUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SignalUnitRequest) GetHandle() *Handle {
@@ -1388,7 +1464,7 @@ type SignalUnitResponse struct {
 
 func (x *SignalUnitResponse) Reset() {
 	*x = SignalUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1476,7 @@ func (x *SignalUnitResponse) String() string {
 func (*SignalUnitResponse) ProtoMessage() {}
 
 func (x *SignalUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1489,7 @@ func (x *SignalUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalUnitResponse.ProtoReflect.Descriptor instead.
 func (*SignalUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
 }
 
 type ExecInUnitRequest struct {
@@ -1433,7 +1509,7 @@ type ExecInUnitRequest struct {
 
 func (x *ExecInUnitRequest) Reset() {
 	*x = ExecInUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1521,7 @@ func (x *ExecInUnitRequest) String() string {
 func (*ExecInUnitRequest) ProtoMessage() {}
 
 func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1534,7 @@ func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInUnitRequest.ProtoReflect.Descriptor instead.
 func (*ExecInUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExecInUnitRequest) GetHandle() *Handle {
@@ -1492,7 +1568,7 @@ type ExecInUnitResponse struct {
 
 func (x *ExecInUnitResponse) Reset() {
 	*x = ExecInUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1580,7 @@ func (x *ExecInUnitResponse) String() string {
 func (*ExecInUnitResponse) ProtoMessage() {}
 
 func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1593,7 @@ func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInUnitResponse.ProtoReflect.Descriptor instead.
 func (*ExecInUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExecInUnitResponse) GetExit() *Exit {
@@ -1536,7 +1612,7 @@ type GetUnitRequest struct {
 
 func (x *GetUnitRequest) Reset() {
 	*x = GetUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +1624,7 @@ func (x *GetUnitRequest) String() string {
 func (*GetUnitRequest) ProtoMessage() {}
 
 func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +1637,7 @@ func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitRequest.ProtoReflect.Descriptor instead.
 func (*GetUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetUnitRequest) GetHandle() *Handle {
@@ -1580,7 +1656,7 @@ type GetUnitResponse struct {
 
 func (x *GetUnitResponse) Reset() {
 	*x = GetUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1668,7 @@ func (x *GetUnitResponse) String() string {
 func (*GetUnitResponse) ProtoMessage() {}
 
 func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1681,7 @@ func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitResponse.ProtoReflect.Descriptor instead.
 func (*GetUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetUnitResponse) GetUnit() *Unit {
@@ -1623,7 +1699,7 @@ type ListUnitsRequest struct {
 
 func (x *ListUnitsRequest) Reset() {
 	*x = ListUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1711,7 @@ func (x *ListUnitsRequest) String() string {
 func (*ListUnitsRequest) ProtoMessage() {}
 
 func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1724,7 @@ func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsRequest.ProtoReflect.Descriptor instead.
 func (*ListUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
 }
 
 type ListUnitsResponse struct {
@@ -1660,7 +1736,7 @@ type ListUnitsResponse struct {
 
 func (x *ListUnitsResponse) Reset() {
 	*x = ListUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1748,7 @@ func (x *ListUnitsResponse) String() string {
 func (*ListUnitsResponse) ProtoMessage() {}
 
 func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1761,7 @@ func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsResponse.ProtoReflect.Descriptor instead.
 func (*ListUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListUnitsResponse) GetUnits() []*Unit {
@@ -1704,7 +1780,7 @@ type RemoveUnitRequest struct {
 
 func (x *RemoveUnitRequest) Reset() {
 	*x = RemoveUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1792,7 @@ func (x *RemoveUnitRequest) String() string {
 func (*RemoveUnitRequest) ProtoMessage() {}
 
 func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1805,7 @@ func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RemoveUnitRequest) GetHandle() *Handle {
@@ -1747,7 +1823,7 @@ type RemoveUnitResponse struct {
 
 func (x *RemoveUnitResponse) Reset() {
 	*x = RemoveUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1835,7 @@ func (x *RemoveUnitResponse) String() string {
 func (*RemoveUnitResponse) ProtoMessage() {}
 
 func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +1848,7 @@ func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
 }
 
 type WatchUnitsRequest struct {
@@ -1783,7 +1859,7 @@ type WatchUnitsRequest struct {
 
 func (x *WatchUnitsRequest) Reset() {
 	*x = WatchUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +1871,7 @@ func (x *WatchUnitsRequest) String() string {
 func (*WatchUnitsRequest) ProtoMessage() {}
 
 func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +1884,7 @@ func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsRequest.ProtoReflect.Descriptor instead.
 func (*WatchUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
 }
 
 type WatchUnitsResponse struct {
@@ -1823,7 +1899,7 @@ type WatchUnitsResponse struct {
 
 func (x *WatchUnitsResponse) Reset() {
 	*x = WatchUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_broker_v1_broker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1911,7 @@ func (x *WatchUnitsResponse) String() string {
 func (*WatchUnitsResponse) ProtoMessage() {}
 
 func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_broker_v1_broker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1924,7 @@ func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsResponse.ProtoReflect.Descriptor instead.
 func (*WatchUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WatchUnitsResponse) GetUnit() *Unit {
@@ -1878,7 +1954,7 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
 	"\rpolicy_sha256\x18\x05 \x01(\tR\fpolicySha256\x12\x1a\n" +
 	"\bfeatures\x18\x06 \x03(\tR\bfeatures\x12)\n" +
-	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\x95\x04\n" +
+	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\xe5\x04\n" +
 	"\bUnitSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x03(\tR\x04name\x127\n" +
@@ -1891,13 +1967,20 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\tresources\x18\t \x01(\v2\x14.broker.v1.ResourcesR\tresources\x12,\n" +
 	"\alogging\x18\n" +
 	" \x01(\v2\x12.broker.v1.LoggingR\alogging\x12+\n" +
-	"\x11working_directory\x18\v \x01(\tR\x10workingDirectory\x1a9\n" +
+	"\x11working_directory\x18\v \x01(\tR\x10workingDirectory\x12\x18\n" +
+	"\aprofile\x18\f \x01(\tR\aprofile\x124\n" +
+	"\n" +
+	"directives\x18\r \x03(\v2\x14.broker.v1.DirectiveR\n" +
+	"directives\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"S\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
+	"\tDirective\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"S\n" +
 	"\vDirectories\x12\x14\n" +
 	"\x05alloc\x18\x01 \x01(\tR\x05alloc\x12\x14\n" +
 	"\x05local\x18\x02 \x01(\tR\x05local\x12\x18\n" +
@@ -2033,7 +2116,7 @@ func file_broker_v1_broker_proto_rawDescGZIP() []byte {
 }
 
 var file_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_broker_v1_broker_proto_goTypes = []any{
 	(UnitState)(0),                // 0: broker.v1.UnitState
 	(Logging_Driver)(0),           // 1: broker.v1.Logging.Driver
@@ -2041,93 +2124,95 @@ var file_broker_v1_broker_proto_goTypes = []any{
 	(*InfoRequest)(nil),           // 3: broker.v1.InfoRequest
 	(*InfoResponse)(nil),          // 4: broker.v1.InfoResponse
 	(*UnitSpec)(nil),              // 5: broker.v1.UnitSpec
-	(*Directories)(nil),           // 6: broker.v1.Directories
-	(*Resources)(nil),             // 7: broker.v1.Resources
-	(*Logging)(nil),               // 8: broker.v1.Logging
-	(*Handle)(nil),                // 9: broker.v1.Handle
-	(*Unit)(nil),                  // 10: broker.v1.Unit
-	(*Exit)(nil),                  // 11: broker.v1.Exit
-	(*StartUnitRequest)(nil),      // 12: broker.v1.StartUnitRequest
-	(*StartUnitResponse)(nil),     // 13: broker.v1.StartUnitResponse
-	(*CheckStartRequest)(nil),     // 14: broker.v1.CheckStartRequest
-	(*CheckStartResponse)(nil),    // 15: broker.v1.CheckStartResponse
-	(*Denial)(nil),                // 16: broker.v1.Denial
-	(*StopUnitRequest)(nil),       // 17: broker.v1.StopUnitRequest
-	(*StopUnitResponse)(nil),      // 18: broker.v1.StopUnitResponse
-	(*SignalUnitRequest)(nil),     // 19: broker.v1.SignalUnitRequest
-	(*SignalUnitResponse)(nil),    // 20: broker.v1.SignalUnitResponse
-	(*ExecInUnitRequest)(nil),     // 21: broker.v1.ExecInUnitRequest
-	(*ExecInUnitResponse)(nil),    // 22: broker.v1.ExecInUnitResponse
-	(*GetUnitRequest)(nil),        // 23: broker.v1.GetUnitRequest
-	(*GetUnitResponse)(nil),       // 24: broker.v1.GetUnitResponse
-	(*ListUnitsRequest)(nil),      // 25: broker.v1.ListUnitsRequest
-	(*ListUnitsResponse)(nil),     // 26: broker.v1.ListUnitsResponse
-	(*RemoveUnitRequest)(nil),     // 27: broker.v1.RemoveUnitRequest
-	(*RemoveUnitResponse)(nil),    // 28: broker.v1.RemoveUnitResponse
-	(*WatchUnitsRequest)(nil),     // 29: broker.v1.WatchUnitsRequest
-	(*WatchUnitsResponse)(nil),    // 30: broker.v1.WatchUnitsResponse
-	nil,                           // 31: broker.v1.UnitSpec.LabelsEntry
-	nil,                           // 32: broker.v1.UnitSpec.EnvEntry
-	nil,                           // 33: broker.v1.Unit.LabelsEntry
-	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*Directive)(nil),             // 6: broker.v1.Directive
+	(*Directories)(nil),           // 7: broker.v1.Directories
+	(*Resources)(nil),             // 8: broker.v1.Resources
+	(*Logging)(nil),               // 9: broker.v1.Logging
+	(*Handle)(nil),                // 10: broker.v1.Handle
+	(*Unit)(nil),                  // 11: broker.v1.Unit
+	(*Exit)(nil),                  // 12: broker.v1.Exit
+	(*StartUnitRequest)(nil),      // 13: broker.v1.StartUnitRequest
+	(*StartUnitResponse)(nil),     // 14: broker.v1.StartUnitResponse
+	(*CheckStartRequest)(nil),     // 15: broker.v1.CheckStartRequest
+	(*CheckStartResponse)(nil),    // 16: broker.v1.CheckStartResponse
+	(*Denial)(nil),                // 17: broker.v1.Denial
+	(*StopUnitRequest)(nil),       // 18: broker.v1.StopUnitRequest
+	(*StopUnitResponse)(nil),      // 19: broker.v1.StopUnitResponse
+	(*SignalUnitRequest)(nil),     // 20: broker.v1.SignalUnitRequest
+	(*SignalUnitResponse)(nil),    // 21: broker.v1.SignalUnitResponse
+	(*ExecInUnitRequest)(nil),     // 22: broker.v1.ExecInUnitRequest
+	(*ExecInUnitResponse)(nil),    // 23: broker.v1.ExecInUnitResponse
+	(*GetUnitRequest)(nil),        // 24: broker.v1.GetUnitRequest
+	(*GetUnitResponse)(nil),       // 25: broker.v1.GetUnitResponse
+	(*ListUnitsRequest)(nil),      // 26: broker.v1.ListUnitsRequest
+	(*ListUnitsResponse)(nil),     // 27: broker.v1.ListUnitsResponse
+	(*RemoveUnitRequest)(nil),     // 28: broker.v1.RemoveUnitRequest
+	(*RemoveUnitResponse)(nil),    // 29: broker.v1.RemoveUnitResponse
+	(*WatchUnitsRequest)(nil),     // 30: broker.v1.WatchUnitsRequest
+	(*WatchUnitsResponse)(nil),    // 31: broker.v1.WatchUnitsResponse
+	nil,                           // 32: broker.v1.UnitSpec.LabelsEntry
+	nil,                           // 33: broker.v1.UnitSpec.EnvEntry
+	nil,                           // 34: broker.v1.Unit.LabelsEntry
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
 }
 var file_broker_v1_broker_proto_depIdxs = []int32{
-	31, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
-	32, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
-	6,  // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
-	7,  // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
-	8,  // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
-	1,  // 5: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
-	34, // 6: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
-	9,  // 7: broker.v1.Unit.handle:type_name -> broker.v1.Handle
-	0,  // 8: broker.v1.Unit.state:type_name -> broker.v1.UnitState
-	35, // 9: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
-	11, // 10: broker.v1.Unit.exit:type_name -> broker.v1.Exit
-	33, // 11: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
-	35, // 12: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
-	5,  // 13: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	10, // 14: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
-	5,  // 15: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
-	16, // 16: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
-	9,  // 17: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
-	34, // 18: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
-	10, // 19: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
-	9,  // 20: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
-	2,  // 21: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
-	9,  // 22: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
-	5,  // 23: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	11, // 24: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
-	9,  // 25: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
-	10, // 26: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
-	10, // 27: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
-	9,  // 28: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
-	10, // 29: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
-	3,  // 30: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
-	14, // 31: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
-	12, // 32: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
-	17, // 33: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
-	19, // 34: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
-	23, // 35: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
-	25, // 36: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
-	27, // 37: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
-	21, // 38: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
-	29, // 39: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
-	4,  // 40: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
-	15, // 41: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
-	13, // 42: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
-	18, // 43: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
-	20, // 44: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
-	24, // 45: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
-	26, // 46: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
-	28, // 47: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
-	22, // 48: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
-	30, // 49: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
-	40, // [40:50] is the sub-list for method output_type
-	30, // [30:40] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	32, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
+	33, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
+	7,  // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
+	8,  // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
+	9,  // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
+	6,  // 5: broker.v1.UnitSpec.directives:type_name -> broker.v1.Directive
+	1,  // 6: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
+	35, // 7: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
+	10, // 8: broker.v1.Unit.handle:type_name -> broker.v1.Handle
+	0,  // 9: broker.v1.Unit.state:type_name -> broker.v1.UnitState
+	36, // 10: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
+	12, // 11: broker.v1.Unit.exit:type_name -> broker.v1.Exit
+	34, // 12: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
+	36, // 13: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
+	5,  // 14: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	11, // 15: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
+	5,  // 16: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
+	17, // 17: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
+	10, // 18: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
+	35, // 19: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
+	11, // 20: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
+	10, // 21: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
+	2,  // 22: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
+	10, // 23: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
+	5,  // 24: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	12, // 25: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
+	10, // 26: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
+	11, // 27: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
+	11, // 28: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
+	10, // 29: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
+	11, // 30: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
+	3,  // 31: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
+	15, // 32: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
+	13, // 33: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
+	18, // 34: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
+	20, // 35: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
+	24, // 36: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
+	26, // 37: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
+	28, // 38: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
+	22, // 39: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
+	30, // 40: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
+	4,  // 41: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
+	16, // 42: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
+	14, // 43: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
+	19, // 44: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
+	21, // 45: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
+	25, // 46: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
+	27, // 47: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
+	29, // 48: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
+	23, // 49: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
+	31, // 50: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
+	41, // [41:51] is the sub-list for method output_type
+	31, // [31:41] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_broker_v1_broker_proto_init() }
@@ -2141,7 +2226,7 @@ func file_broker_v1_broker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_broker_v1_broker_proto_rawDesc), len(file_broker_v1_broker_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
