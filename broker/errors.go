@@ -42,6 +42,7 @@ func statusOf(err error, requestID string) error {
 		inv     *invalidError
 		quota   *quotaError
 		refused *startError
+		other   *systemd.MismatchError
 	)
 	switch {
 	case err == nil:
@@ -52,7 +53,7 @@ func statusOf(err error, requestID string) error {
 		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.As(err, &quota):
 		return status.Error(codes.ResourceExhausted, err.Error())
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, &other):
 		return status.Error(codes.FailedPrecondition, err.Error())
 	case errors.Is(err, errNoPeer):
 		return status.Error(codes.Unauthenticated, err.Error())

@@ -45,6 +45,9 @@ var steps = map[int32]string{
 // explainStart turns systemd's account of a failed start into a sentence that
 // names the step and the value, and clears what the failure left in PID 1.
 func (s *Server) explainStart(ctx context.Context, d *policy.Decision, name string, err error) error {
+	if m, ok := errors.AsType[*systemd.MismatchError](err); ok {
+		return fmt.Errorf("systemd did not do as it was asked, so the unit is ended: %w; a drop-in for its slice or service may be the cause (systemctl cat %s)", err, m.Unit)
+	}
 	var failed *systemd.StartError
 	if !errors.As(err, &failed) {
 		return err

@@ -114,7 +114,7 @@ func (w *world) own(path string) {
 func (w *world) policy() *policy.Policy {
 	w.t.Helper()
 	text := strings.ReplaceAll(testPolicy, "ALLOC", w.alloc)
-	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, twoUsers{})
+	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, twoUsers{}, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -410,7 +410,7 @@ func TestPolicyThatCannotBePutInForceChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	before := w.policy()
 	text := strings.ReplaceAll(strings.ReplaceAll(testPolicy, "ALLOC", w.alloc), "/local", "/alloc")
-	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, twoUsers{})
+	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, twoUsers{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

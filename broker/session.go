@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -53,19 +54,24 @@ func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerS
 	return stream.Send(&brokerv1.ExecInUnitResponse{Exit: exit})
 }
 
-// viewOf identifies the user and the directories of a decision: a unit's sessions
-// must be no other's and see nothing else.
+// viewOf identifies the user, the directories and the sandbox of a decision: a
+// unit's sessions must be no other's, see nothing else and do no more.
 func viewOf(d *policy.Decision) string {
 	dirs, identity := d.Request().Directories, ephemeralUser
 	if u, ok := d.User(); ok {
 		identity = fmt.Sprintf("%s %d %d", u.Name, u.UID, u.GID)
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{identity, dirs.Alloc, dirs.Local, dirs.Secrets}, "\x00")))
+	parts := []string{identity, dirs.Alloc, dirs.Local, dirs.Secrets, d.Profile()}
+	for _, set := range d.Request().Directives {
+		parts = append(parts, set.Name, strconv.Itoa(len(set.Lines)))
+		parts = append(parts, set.Lines...)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
 
-// sameView refuses a session that would not have its unit's own user and
-// directories.
+// sameView refuses a session that would not have its unit's own user,
+// directories and sandbox.
 func sameView(r, parent *record, d *policy.Decision) error {
 	switch {
 	case parent.view == "":
@@ -81,7 +87,7 @@ func sameView(r, parent *record, d *policy.Decision) error {
 	case r.view != parent.view:
 		return &policy.Denial{
 			Subject: "session directories", Value: d.Request().Directories.Local,
-			Reason: "the unit " + parent.unit + " was started with other directories, or its user has another uid by now; a session sees what its unit sees",
+			Reason: "the unit " + parent.unit + " was started with other directories, another profile or other directives, or its user has another uid by now; a session sees and may do what its unit does",
 		}
 	}
 	return nil

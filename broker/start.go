@@ -171,7 +171,8 @@ func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, fds d
 
 // leavesUnit reports whether PID 1 may have the unit of a start that failed.
 func leavesUnit(err error) bool {
-	return errors.Is(err, systemd.ErrOutcomeUnknown) || errors.Is(err, errLeft)
+	_, other := errors.AsType[*systemd.MismatchError](err)
+	return other || errors.Is(err, systemd.ErrOutcomeUnknown) || errors.Is(err, errLeft)
 }
 
 func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds descriptors, parent *record) (systemd.Status, error) {
@@ -183,6 +184,9 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 		return systemd.Status{}, err
 	}
 	if err := fds.enough(neededFDs(req)); err != nil {
+		return systemd.Status{}, err
+	}
+	if err := s.newEnough(d); err != nil {
 		return systemd.Status{}, err
 	}
 	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID)}

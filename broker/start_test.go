@@ -3,7 +3,9 @@
 package broker
 
 import (
+	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,5 +192,80 @@ func TestRetryOfAStartLeavesNoDescriptors(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestUnitThatIsNotAsAskedIsEnded: what the policy decided on is what runs, or
+// nothing.
+func TestUnitThatIsNotAsAskedIsEnded(t *testing.T) {
+	for property, value := range map[string]any{
+		"PrivateDevices":        false,
+		"NoNewPrivileges":       false,
+		"CapabilityBoundingSet": uint64(1),
+		"User":                  "root",
+		"RootDirectory":         "/",
+		"SystemCallFilter":      []any{true, []string{"read"}},
+		"BindPaths":             [][]any{{"/", "/alloc", false, uint64(16384)}},
+	} {
+		t.Run(property, func(t *testing.T) {
+			w := newWorld(t)
+			w.pid1.Effective(property, value)
+			wantCode(t, w.tryStart("a/1"), codes.FailedPrecondition, "has "+property+"=")
+			name, _ := w.pid1.Calls("StartTransientUnit")[0].Args[0].(string)
+			w.vanished(name)
+		})
+	}
+}
+
+// TestDirectiveThatIsTooNewIsRefused: an older systemd would drop it in silence.
+func TestDirectiveThatIsTooNewIsRefused(t *testing.T) {
+	w := newWorld(t) // with systemd 252
+	s := w.spec("a/1")
+	s.Directives = []*brokerv1.Directive{{Name: "PrivatePIDs", Values: []string{"yes"}}}
+	_, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: s})
+	wantCode(t, err, codes.FailedPrecondition, "PrivatePIDs")
+	wantCode(t, err, codes.FailedPrecondition, "needs systemd 257, and this host has 252")
+	if n := len(w.pid1.Calls("StartTransientUnit")); n != 0 {
+		t.Errorf("PID 1 was asked to start %d units", n)
+	}
+}
+
+func TestDirectivesReachTheUnit(t *testing.T) {
+	w := newWorld(t)
+	s := w.spec("a/1")
+	s.Profile = "default"
+	s.Directives = []*brokerv1.Directive{{Name: "PrivateNetwork", Values: []string{"yes"}}, {Name: "SystemCallFilter", Values: []string{"~kill"}}}
+	resp, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := w.pid1.Unit(resp.GetUnit().GetHandle().GetUnit())
+	if u.Started["PrivateNetwork"] != true {
+		t.Errorf("PrivateNetwork is %v", u.Started["PrivateNetwork"])
+	}
+	if f := fmt.Sprint(u.Started["SystemCallFilter"]); !strings.Contains(f, "kill") {
+		t.Errorf("SystemCallFilter is %v", f)
+	}
+}
+
+func TestMalformedDirectivesAreExplained(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name, value string
+		code        codes.Code
+		want        string
+	}{
+		{"ProtectHostnme", "yes", codes.InvalidArgument, "did you mean ProtectHostname?"},
+		{"PrivateNetwork", "maybe", codes.InvalidArgument, "PrivateNetwork: \"maybe\" is neither yes nor no"},
+		{"PrivateDevices", "no", codes.PermissionDenied, "can only tighten"},
+		{"Nice", "5", codes.PermissionDenied, "of class resource"},
+		{"ExecStartPre", "/bin/true", codes.PermissionDenied, "no policy can allow it"},
+	} {
+		t.Run(tt.name+"="+tt.value, func(t *testing.T) {
+			s := w.spec("a/1")
+			s.Directives = []*brokerv1.Directive{{Name: tt.name, Values: []string{tt.value}}}
+			_, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: s})
+			wantCode(t, err, tt.code, tt.want)
+		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"nomad-systemd-driver/broker/directive"
 	"nomad-systemd-driver/broker/policy"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -36,6 +37,9 @@ const (
 	maxEnvBytes  = 256 << 10
 	maxCPU       = 8191
 
+	maxDirectives = 128
+	maxLines      = 256
+
 	maxLogInterval = 24 * time.Hour
 )
 
@@ -44,7 +48,9 @@ var (
 	labelPattern = regexp.MustCompile(`\A[A-Z][A-Z0-9_]{0,63}\z`)
 	envPattern   = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_]*\z`)
 	tokenPattern = regexp.MustCompile(`\A[0-9a-f]{64}\z`)
-	userPattern  = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_.-]{0,31}\z`)
+	// profilePattern is that of the names of profiles, see policy.
+	profilePattern = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z`)
+	userPattern    = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_.-]{0,31}\z`)
 	// pathPattern is narrower than what a file name may be: PID 1 writes paths
 	// unescaped into the transient unit file and reads them again at
 	// daemon-reload, where white space, quotes, ":", "%" and "\" would change
@@ -86,7 +92,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		return nil, invalid("spec", "is missing")
 	}
 	for _, check := range append([]func(*brokerv1.UnitSpec) error{
-		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkResources,
+		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkResources, checkDirectives,
 	}, more...) {
 		if err := check(spec); err != nil {
 			return nil, err
@@ -118,7 +124,19 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		LogDriver:        logDrivers[spec.GetLogging().GetDriver()],
 		LogRate:          logRate(spec.GetLogging()),
 		WorkingDirectory: spec.GetWorkingDirectory(),
+		Profile:          spec.GetProfile(),
+		Directives:       directives(spec),
 	}, nil
+}
+
+// directives are those of the request, sorted by name.
+func directives(s *brokerv1.UnitSpec) []policy.Directive {
+	var all []policy.Directive
+	for _, d := range s.GetDirectives() {
+		all = append(all, policy.Directive{Name: d.GetName(), Lines: slices.Clone(d.GetValues())})
+	}
+	slices.SortFunc(all, func(a, b policy.Directive) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 func logRate(l *brokerv1.Logging) policy.LogRate {
@@ -251,6 +269,38 @@ func checkPath(field, p string) error {
 	}
 	if path.Clean(p) != p {
 		return invalid(field, "%s is not a clean path (it holds //, /./, /../ or ends in /)", quote(p))
+	}
+	return nil
+}
+
+// checkDirectives wants every directive to be known, once, and well-formed by
+// itself.
+func checkDirectives(s *brokerv1.UnitSpec) error {
+	if p := s.GetProfile(); p != "" && !profilePattern.MatchString(p) {
+		return invalid("profile", "%s is not the name of a profile", quote(p))
+	}
+	if n := len(s.GetDirectives()); n > maxDirectives {
+		return invalid("directives", "there are %d, more than %d", n, maxDirectives)
+	}
+	seen := map[string]bool{}
+	for _, d := range s.GetDirectives() {
+		name, lines := d.GetName(), d.GetValues()
+		known, ok := directive.Lookup(name)
+		switch like, near := directive.Nearest(name); {
+		case !ok && near:
+			return invalid("directives", "there is no directive %s; did you mean %s?", quote(name), like)
+		case !ok:
+			return invalid("directives", "there is no directive %s; see systemd.exec(5) and systemd.resource-control(5)", quote(name))
+		case seen[name]:
+			return invalid("directives", "%s is there twice; put all of its lines into one", name)
+		case len(lines) == 0 || len(lines) > maxLines:
+			return invalid("directives", "%s has %d lines; 1 to %d are accepted", name, len(lines), maxLines)
+		case known.Refused == "": // what is refused is for the policy to say
+			if _, err := known.Parse(lines); err != nil {
+				return invalid("directives", "%v", err)
+			}
+		}
+		seen[name] = true
 	}
 	return nil
 }

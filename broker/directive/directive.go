@@ -69,6 +69,9 @@ type Directive struct {
 
 // Value is one property as PID 1 takes it.
 type Value struct {
+	// Directive is the name of the directive.
+	Directive string
+	// Name is that of the property.
 	Name  string
 	Value dbus.Variant
 	// Since is the first systemd that knows this value, 0 if all that are
@@ -145,6 +148,9 @@ func (d *Directive) Parse(lines []string) ([]Value, error) {
 	values, err := d.parse(clean)
 	if err != nil {
 		return nil, &Error{d.Name, strings.Join(lines, " "), err.Error()}
+	}
+	for i := range values {
+		values[i].Directive, values[i].Since = d.Name, max(values[i].Since, d.Since)
 	}
 	return values, nil
 }

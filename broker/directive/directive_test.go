@@ -58,10 +58,11 @@ func show(values []directive.Value) string {
 func TestParse(t *testing.T) {
 	for _, tt := range []struct{ name, lines, want string }{
 		// Lines are separated by "|".
+		{"ProtectHome", "tmpfs", `ProtectHome "tmpfs"`},
+		{"ProtectHome", "on", `ProtectHome "yes"`},
+		{"ProtectHome", "tmpfs|no", `ProtectHome "no"`},
+		{"ProtectHome", "yes|", ""},
 		{"ProtectSystem", "strict", `ProtectSystem "strict"`},
-		{"ProtectSystem", "on", `ProtectSystem "yes"`},
-		{"ProtectSystem", "full|no", `ProtectSystem "no"`},
-		{"ProtectSystem", "full|", ""},
 		{"PrivateTmp", "Yes", `PrivateTmp true`},
 		{"PrivateTmp", "disconnected", `PrivateTmpEx "disconnected" (257)`},
 		{"MemoryHigh", "1.5G", "MemoryHigh @t 1610612736"},
@@ -134,7 +135,9 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, line, want string }{
-		{"ProtectSystem", "stict", "did you mean strict?"},
+		{"ProtectHome", "tempfs", "did you mean tmpfs?"},
+		{"ProtectSystem", "full", "ProtectSystem=strict for every unit"},
+		{"NoNewPrivileges", "no", "NoNewPrivileges=yes for every unit"},
 		{"NoNewPrivileges", "maybe", "neither yes nor no"},
 		{"MemoryHigh", "10Q", "is not a size"},
 		{"MemoryHigh", "1M 1G", "is not a size"},
@@ -209,15 +212,15 @@ func TestTightens(t *testing.T) {
 		name, base, next string // lines; "-" for none
 		want             bool
 	}{
-		{"NoNewPrivileges", "-", "yes", true},
-		{"NoNewPrivileges", "yes", "no", false},
-		{"NoNewPrivileges", "yes", "yes", true},
-		{"NoNewPrivileges", "no", "yes", true},
-		{"NoNewPrivileges", "yes", "", false},
-		{"ProtectSystem", "full", "strict", true},
-		{"ProtectSystem", "strict", "full", false},
-		{"ProtectSystem", "yes", "on", true},
-		{"ProtectSystem", "strict", "", false},
+		{"PrivateNetwork", "-", "yes", true},
+		{"PrivateNetwork", "yes", "no", false},
+		{"PrivateNetwork", "yes", "yes", true},
+		{"PrivateNetwork", "no", "yes", true},
+		{"PrivateNetwork", "yes", "", false},
+		{"ProtectHome", "read-only", "yes", true},
+		{"ProtectHome", "yes", "read-only", false},
+		{"ProtectHome", "yes", "on", true},
+		{"ProtectHome", "yes", "", false},
 		{"PrivateTmp", "yes", "disconnected", true},
 		{"PrivateTmp", "disconnected", "yes", false},
 		{"CapabilityBoundingSet", "-", "CAP_CHOWN", true},
@@ -282,7 +285,7 @@ func TestClassOf(t *testing.T) {
 		{"OOMScoreAdjust", "-1", directive.Priority},
 		{"LimitMEMLOCK", "1", directive.Priority},
 		{"MemoryMin", "1G", directive.Priority},
-		{"NoNewPrivileges", "no", directive.Safe},
+		{"PrivateNetwork", "no", directive.Safe},
 	} {
 		d, _ := directive.Lookup(tt.name)
 		if got := d.ClassOf([]string{tt.line}); got != tt.want {

@@ -3,6 +3,8 @@
 package directive
 
 import (
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -36,6 +38,24 @@ func word(name string, c Class, summary string, order ...string) *Directive {
 		Name: name, Buses: bus(name, "s"), Class: c, Summary: summary + ": " + strings.Join(order, ", "),
 		parse: enum(name, order...), tighter: ascending(order...),
 	}
+}
+
+// forced marks directives that systemd-brokerd sets for every unit, to the last
+// line that counts: a request may repeat that, and is refused anything else.
+func forced(d *Directive, to string) *Directive {
+	want, err := d.parse([]string{to})
+	if err != nil {
+		panic(err) // the table is wrong
+	}
+	parse := d.parse
+	d.parse = func(lines []string) ([]Value, error) {
+		got, err := parse(lines)
+		if err == nil && !reflect.DeepEqual(plain(got), plain(want)) {
+			err = fmt.Errorf("is refused: systemd-brokerd sets %s=%s for every unit", d.Name, to)
+		}
+		return got, err
+	}
+	return d
 }
 
 // in sets the first systemd that has a directive.

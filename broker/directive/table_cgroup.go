@@ -12,11 +12,11 @@ import (
 var cgroupTable = live(slices.Concat(shareTable, memoryTable, networkTable)...)
 
 var shareTable = []*Directive{
-	flag("CPUAccounting", Safe, nil, "CPU time is counted; the broker sees to it"),
-	flag("IOAccounting", Safe, nil, "input and output is counted; the broker sees to it"),
+	forced(flag("CPUAccounting", Safe, nil, "CPU time is counted"), "yes"),
+	forced(flag("IOAccounting", Safe, nil, "input and output is counted"), "yes"),
 	flag("IPAccounting", Safe, nil, "network traffic is counted"),
-	flag("MemoryAccounting", Safe, nil, "memory is counted; the broker sees to it"),
-	flag("TasksAccounting", Safe, nil, "processes are counted; the broker sees to it"),
+	forced(flag("MemoryAccounting", Safe, nil, "memory is counted"), "yes"),
+	forced(flag("TasksAccounting", Safe, nil, "processes are counted"), "yes"),
 	{
 		Name: "StartupCPUWeight", Buses: bus("StartupCPUWeight", "t"), Class: Resource,
 		Summary: "CPUWeight= while the host starts or stops",

@@ -4,7 +4,7 @@ package directive
 
 // sandboxTable are directives that take rights away, and few that give some back.
 var sandboxTable = []*Directive{
-	flag("NoNewPrivileges", Safe, yes, "execve(2) never grants a privilege, as by setuid bits"),
+	forced(flag("NoNewPrivileges", Safe, yes, "execve(2) never grants a privilege, as by setuid bits"), "yes"),
 	flag("LockPersonality", Safe, yes, "personality(2) is locked"),
 	flag("MemoryDenyWriteExecute", Safe, yes, "no memory is writable and executable at once"),
 	flag("PrivateDevices", Safe, yes, "only pseudo devices such as /dev/null"),
@@ -17,7 +17,7 @@ var sandboxTable = []*Directive{
 	flag("ProtectKernelModules", Safe, yes, "kernel modules cannot be loaded"),
 	flag("ProtectKernelTunables", Safe, yes, "/proc/sys, /sys and others are read-only"),
 	flag("RestrictRealtime", Safe, yes, "no realtime scheduling"),
-	flag("RestrictSUIDSGID", Safe, yes, "setuid and setgid bits cannot be set"),
+	forced(flag("RestrictSUIDSGID", Safe, yes, "setuid and setgid bits cannot be set"), "yes"),
 	word("ProcSubset", Safe, "what of /proc is there", "all", "pid"),
 	{
 		Name: "ProtectProc", Buses: bus("ProtectProc", "s"), Class: Safe,
@@ -31,7 +31,7 @@ var sandboxTable = []*Directive{
 		parse:   enum("ProtectHome", "no", "read-only", "tmpfs", "yes"),
 		tighter: ascending("no", "read-only", "tmpfs", "yes"),
 	},
-	word("ProtectSystem", Safe, "what of the file system is read-only", "no", "yes", "full", "strict"),
+	forced(word("ProtectSystem", Safe, "what of the file system is read-only", "no", "yes", "full", "strict"), "strict"),
 	{
 		Name: "ProtectControlGroups", Buses: []Bus{{"ProtectControlGroups", "b"}, {"ProtectControlGroupsEx", "s"}}, Class: Safe,
 		Summary: "the control group hierarchy is read-only; private and strict need systemd 257",
@@ -140,11 +140,7 @@ var sandboxTable = []*Directive{
 			"noroot": 1, "noroot-locked": 2, "no-setuid-fixup": 4, "no-setuid-fixup-locked": 8, "keep-caps": 16, "keep-caps-locked": 32,
 		}),
 	},
-	{
-		Name: "KeyringMode", Buses: bus("KeyringMode", "s"), Class: Identity,
-		Summary: "the kernel keyring: inherit, shared, private",
-		parse:   enum("KeyringMode", "inherit", "shared", "private"), tighter: ascending("inherit", "shared", "private"),
-	},
+	forced(word("KeyringMode", Identity, "the kernel keyring", "inherit", "shared", "private"), "private"),
 	{
 		Name: "Personality", Buses: bus("Personality", "s"), Class: Safe,
 		Summary: "the architecture that uname(2) tells",

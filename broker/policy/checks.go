@@ -27,6 +27,8 @@ var checks = []check{
 	{directoriesAllowed, directoriesDenied},
 	{resourcesAllowed, resourcesDenied},
 	{logDriverAllowed, logDriverDenied},
+	{profileAllowed, profileDenied},
+	{directivesAllowed, directivesDenied},
 	{sessionAllowed, sessionDenied},
 }
 

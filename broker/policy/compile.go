@@ -30,17 +30,18 @@ var (
 // rules, which speak of them.
 type compiler struct {
 	failure
-	names   Resolver
-	clients map[string]*client
+	names    Resolver
+	profiles map[string]*Profile
+	clients  map[string]*client
 	// clientGIDs are the primary groups of the clients' users, by client.
 	clientGIDs map[string]uint32
 	// dangerous are the gids of dangerousGroups on this host.
 	dangerous map[uint32]string
 }
 
-func compile(files []*source, names Resolver) (*Policy, error) {
+func compile(files []*source, names Resolver, profiles map[string]*Profile) (*Policy, error) {
 	c := &compiler{
-		names: names, clients: map[string]*client{}, clientGIDs: map[string]uint32{},
+		names: names, profiles: profiles, clients: map[string]*client{}, clientGIDs: map[string]uint32{},
 		dangerous: map[uint32]string{},
 	}
 	if err := c.resolveDangerous(); err != nil {

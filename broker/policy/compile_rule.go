@@ -4,9 +4,13 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
+
+	"nomad-systemd-driver/broker/directive"
 )
 
 // What a rule without the limit allows.
@@ -22,10 +26,11 @@ const (
 )
 
 var (
-	ruleSchema   = schema{[]string{"client", "log_drivers", "sessions"}, []string{"exec", "run_as", "limits"}}
-	execSchema   = schema{attributes: []string{"under", "paths", "any"}}
-	runAsSchema  = schema{attributes: []string{"dynamic_user", "users"}}
-	limitsSchema = schema{attributes: []string{"memory_max", "memory_unlimited", "tasks_max"}}
+	ruleSchema       = schema{[]string{"client", "log_drivers", "profiles", "sessions"}, []string{"directives", "exec", "limits", "run_as"}}
+	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
+	runAsSchema      = schema{attributes: []string{"dynamic_user", "users"}}
+	directivesSchema = schema{attributes: []string{"classes", "names"}}
+	limitsSchema     = schema{attributes: []string{"memory_max", "memory_unlimited", "tasks_max"}}
 
 	sizePattern = regexp.MustCompile(`\A([1-9][0-9]{0,9})(KiB|MiB|GiB|TiB)\z`)
 	sizeUnits   = map[string]uint64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -40,7 +45,9 @@ func (c *compiler) rule(name string, r *reader) {
 		limits: limitsOf(r.block("limits", limitsSchema)),
 		logs:   logDriversOf(r),
 
-		sessions: r.boolean("sessions"),
+		profiles:   c.profilesOf(name, r),
+		directives: directivesOf(r.block("directives", directivesSchema)),
+		sessions:   r.boolean("sessions"),
 	}
 	if r.err != nil {
 		return
@@ -167,4 +174,56 @@ func logDriversOf(r *reader) []LogDriver {
 		drivers = append(drivers, d)
 	}
 	return drivers
+}
+
+// profilesOf are the profiles that a rule names, or else the default one.
+func (c *compiler) profilesOf(rule string, r *reader) []*Profile {
+	var all []*Profile
+	for _, v := range r.list("profiles") {
+		p := c.profiles[v.text]
+		if p == nil {
+			r.fail(v.at, "there is no profile %q; there are %s", v.text, strings.Join(slices.Sorted(maps.Keys(c.profiles)), ", "))
+			return nil
+		}
+		all = append(all, p)
+	}
+	if len(all) > 0 {
+		return all
+	}
+	if p := c.profiles[DefaultProfile]; p != nil {
+		return []*Profile{p}
+	}
+	r.fail(r.head, "rule %q names no profile, and there is none called %q", rule, DefaultProfile)
+	return nil
+}
+
+func directivesOf(r *reader) directivesMatcher {
+	var m directivesMatcher
+	if r == nil {
+		return m
+	}
+	for _, v := range r.list("classes") {
+		c := directive.Class(v.text)
+		if !slices.Contains(directive.Classes, c) {
+			r.fail(v.at, "%q is not a class of directives; known: %v", v.text, directive.Classes)
+		}
+		if !slices.ContainsFunc(directive.All(), func(d *directive.Directive) bool { return d.Class == c && d.Refused == "" }) {
+			r.fail(v.at, "no policy can allow directives of class %q; see systemd-brokerd directives --class %s", v.text, v.text)
+		}
+		m.classes = append(m.classes, c)
+	}
+	for _, v := range r.list("names") {
+		d, err := known(v.text)
+		switch {
+		case err != nil:
+			r.fail(v.at, "%v", err)
+		case d.Refused != "":
+			r.fail(v.at, "no policy can allow %s: %s", d.Name, d.Refused)
+		}
+		m.names = append(m.names, v.text)
+	}
+	if len(m.classes)+len(m.names) == 0 {
+		r.fail(r.head, "%s allows nothing; write classes or names, or delete it", r.title)
+	}
+	return m
 }

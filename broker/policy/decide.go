@@ -21,7 +21,7 @@ func (p *Policy) Decide(peer Peer, r *Request) (*Decision, error) {
 	for _, l := range c.rules {
 		failed := firstFailure(c, l, r)
 		if failed == len(checks) {
-			return decide(p, c, l, r), nil
+			return decide(p, c, l, r)
 		}
 		if failed > furthest {
 			nearest, furthest = l, failed
@@ -41,8 +41,14 @@ func firstFailure(c *client, l *rule, r *Request) int {
 }
 
 // decide makes the decision to allow r by the rule l.
-func decide(p *Policy, c *client, l *rule, r *Request) *Decision {
+func decide(p *Policy, c *client, l *rule, r *Request) (*Decision, error) {
+	profile := l.profile(r)
+	values, err := resolve(profile, r.Directives)
+	if err != nil {
+		return nil, &Denial{Subject: "directives", Reason: err.Error()}
+	}
 	d := &Decision{
+		profile: profile.Name, values: values,
 		rule: l.name, sha256: p.sha256, client: c.Client, request: r.clone(),
 		tasksMax: r.Resources.TasksMax,
 	}
@@ -50,9 +56,9 @@ func decide(p *Policy, c *client, l *rule, r *Request) *Decision {
 		d.tasksMax = l.limits.tasksMax
 	}
 	if r.User == "" {
-		return d
+		return d, nil
 	}
 	u := l.runAs.users[r.User]
 	d.user = &u
-	return d
+	return d, nil
 }

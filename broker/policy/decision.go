@@ -5,6 +5,8 @@ package policy
 import (
 	"fmt"
 	"slices"
+
+	"nomad-systemd-driver/broker/directive"
 )
 
 // Decision is a request that the policy allows, and under what. Only
@@ -16,6 +18,8 @@ type Decision struct {
 	request  *Request
 	user     *User // nil for an ephemeral uid
 	tasksMax uint64
+	profile  string
+	values   []directive.Value
 }
 
 // Rule is the name of the rule that allows the request.
@@ -41,6 +45,13 @@ func (d *Decision) User() (User, bool) {
 	u.Groups = slices.Clone(u.Groups)
 	return u, true
 }
+
+// Profile is the name of the profile in force.
+func (d *Decision) Profile() string { return d.profile }
+
+// Values are what the profile and the request's directives set, sorted by
+// directive.
+func (d *Decision) Values() []directive.Value { return slices.Clone(d.values) }
 
 // TasksMax is the limit of processes and threads: what the request asks for, or
 // else the rule's own. It is never 0.

@@ -41,7 +41,7 @@ func TestMistakesAreExplained(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := policy.Load(fstest.MapFS{name: {Data: text}}, oddHost{host(t)})
+			p, err := policy.Load(fstest.MapFS{name: {Data: text}}, oddHost{host(t)}, nil)
 			checkLoadError(t, text, p, err)
 			if err != nil {
 				golden(t, strings.TrimSuffix(path, ".hcl")+".golden", err.Error()+"\n")
@@ -74,7 +74,7 @@ func checkLoadError(t *testing.T, text []byte, p *policy.Policy, err error) {
 }
 
 func TestResolverThatCannotAnswerEndsTheLoad(t *testing.T) {
-	_, err := policy.Load(fstest.MapFS{"a.hcl": {Data: []byte(oneClient)}}, noGroups{host(t)})
+	_, err := policy.Load(fstest.MapFS{"a.hcl": {Data: []byte(oneClient)}}, noGroups{host(t)}, nil)
 	if err == nil || !strings.Contains(err.Error(), `cannot look up the group "root": input/output error`) {
 		t.Errorf("Load: %v, want an error about the group", err)
 	}
@@ -90,7 +90,7 @@ func TestGroupOfRootIsDangerousByItsNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := strings.Replace(twoRules, `["app"]`, `["rootgroup"]`, 1)
-	_, err = policy.Load(fstest.MapFS{"a.hcl": {Data: []byte(text)}}, names)
+	_, err = policy.Load(fstest.MapFS{"a.hcl": {Data: []byte(text)}}, names, nil)
 	if err == nil || !strings.Contains(err.Error(), `it is in group "root" (gid 0)`) {
 		t.Errorf("Load on a host without a group of that name: %v, want an error about the group", err)
 	}
@@ -104,13 +104,13 @@ func TestDirectoryWithoutAPolicyIsAnError(t *testing.T) {
 		"hcl as whole name": {".hcl": {Data: []byte(oneClient)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := policy.Load(fsys, host(t))
+			p, err := policy.Load(fsys, host(t), nil)
 			if p != nil || err == nil || !strings.Contains(err.Error(), "holds no file named *.hcl") {
 				t.Errorf("Load = %v, %v, want an error that there is no file", p, err)
 			}
 		})
 	}
-	if _, err := policy.Load(os.DirFS(filepath.Join(t.TempDir(), "none")), host(t)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := policy.Load(os.DirFS(filepath.Join(t.TempDir(), "none")), host(t), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Load of a directory that does not exist: %v, want ErrNotExist", err)
 	}
 }

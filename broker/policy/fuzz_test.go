@@ -32,7 +32,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	names := host(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := policy.Load(fstest.MapFS{"a.hcl": {Data: text}}, names)
+		p, err := policy.Load(fstest.MapFS{"a.hcl": {Data: text}}, names, nil)
 		if err != nil {
 			checkLoadError(t, text, p, err)
 			return

@@ -59,7 +59,7 @@ func host(t testing.TB) *users.Users {
 // load loads a policy of one file, 10-test.hcl.
 func load(t testing.TB, text string) *policy.Policy {
 	t.Helper()
-	p, err := policy.Load(fstest.MapFS{"10-test.hcl": {Data: []byte(text)}}, host(t))
+	p, err := policy.Load(fstest.MapFS{"10-test.hcl": {Data: []byte(text)}}, host(t), nil)
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}

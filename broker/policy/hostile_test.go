@@ -67,7 +67,7 @@ func TestHostileFileIsAnErrorAndNoMore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, err := policy.Load(fstest.MapFS{"a.hcl": {Data: []byte(row.text)}}, host(t))
+			p, err := policy.Load(fstest.MapFS{"a.hcl": {Data: []byte(row.text)}}, host(t), nil)
 			checkLoadError(t, []byte(row.text), p, err)
 			found := false
 			for want := range strings.SplitSeq(row.want, "|") {
@@ -116,11 +116,11 @@ func TestNumberOfFilesIsLimited(t *testing.T) {
 	for i := range 255 {
 		files[fmt.Sprintf("a%03d.hcl", i)] = &fstest.MapFile{Data: []byte("version = 1\n")}
 	}
-	if _, err := policy.Load(files, host(t)); err != nil {
+	if _, err := policy.Load(files, host(t), nil); err != nil {
 		t.Errorf("Load of 256 files: %v, want no error", err)
 	}
 	files["z.hcl"] = files["a000.hcl"]
-	if _, err := policy.Load(files, host(t)); err == nil || !strings.Contains(err.Error(), "more than 256 files") {
+	if _, err := policy.Load(files, host(t), nil); err == nil || !strings.Contains(err.Error(), "more than 256 files") {
 		t.Errorf("Load of 257 files: %v, want an error that there are too many", err)
 	}
 }
@@ -130,7 +130,7 @@ func TestSizeOfAllFilesIsLimited(t *testing.T) {
 	for i := range 9 {
 		files[fmt.Sprintf("%d.hcl", i)] = &fstest.MapFile{Data: []byte(strings.Repeat("#", mebibyte-1))}
 	}
-	_, err := policy.Load(files, host(t))
+	_, err := policy.Load(files, host(t), nil)
 	if err == nil || err.Error() != "the policy's files hold more than 8388608 bytes together; shorten them" {
 		t.Errorf("Load of 9 MiB: %v, want an error that it is too much", err)
 	}
@@ -140,7 +140,7 @@ func TestMistakeInAnyFileRefusesThePolicyAsAWhole(t *testing.T) {
 	p, err := policy.Load(fstest.MapFS{
 		"a.hcl": {Data: []byte(twoRules)},
 		"b.hcl": {Data: []byte("version = 1\nrule \"a\" {\n  client = \"nomad\"\n}\n")},
-	}, host(t))
+	}, host(t), nil)
 	if p != nil || err == nil || !strings.HasPrefix(err.Error(), `b.hcl:2:1: rule "a" is defined already at a.hcl:11;`) {
 		t.Errorf("Load = %v, %v, want an error that rule a is defined twice", p, err)
 	}
@@ -162,7 +162,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 			if err := make(filepath.Join(dir, "x.hcl")); err != nil {
 				t.Fatal(err)
 			}
-			p, err := policy.Load(os.DirFS(dir), host(t))
+			p, err := policy.Load(os.DirFS(dir), host(t), nil)
 			var le *policy.LoadError
 			if p != nil || !errors.As(err, &le) || !strings.HasPrefix(le.Summary(), "x.hcl: is not a regular file") {
 				t.Errorf("Load = %v, %v, want an error that x.hcl is not a regular file", p, err)
@@ -172,7 +172,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 }
 
 func TestNameOfAFileCannotForgeAMessage(t *testing.T) {
-	_, err := policy.Load(fstest.MapFS{"a\n\x1b[2J.hcl": {Data: []byte("x")}}, host(t))
+	_, err := policy.Load(fstest.MapFS{"a\n\x1b[2J.hcl": {Data: []byte("x")}}, host(t), nil)
 	if err == nil || !strings.HasPrefix(err.Error(), `"a\n\x1b[2J.hcl":1:1: `) {
 		t.Errorf("Load: %q, want an error with the name in quotes", err)
 	}
@@ -181,7 +181,7 @@ func TestNameOfAFileCannotForgeAMessage(t *testing.T) {
 func TestFileThatCannotBeReadIsAnError(t *testing.T) {
 	for _, when := range []string{"opened", "read"} {
 		files := brokenFS{fstest.MapFS{"x.hcl": {Data: []byte(oneClient)}}, when}
-		p, err := policy.Load(files, host(t))
+		p, err := policy.Load(files, host(t), nil)
 		if want := "x.hcl: cannot be " + when + ": input/output error"; p != nil || err == nil || err.Error() != want {
 			t.Errorf("Load = %v, %v, want the error %q", p, err, want)
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -21,11 +22,20 @@ const (
 )
 
 // Load reads each file named *.hcl in the root of fsys, hidden ones aside, and
-// makes one policy of them. It reads each file once; the policy is that
-// snapshot. Names become numbers here and now. Anything it does not understand
-// is an error, and there is no policy then. An error in a file is a [*LoadError].
-func Load(fsys fs.FS, names Resolver) (*Policy, error) {
-	files, err := readFiles(fsys)
+// makes one policy of them, with the profiles in the root of profiles, which may
+// be nil, and those that every broker has. It reads each file once; the policy is
+// that snapshot. Names become numbers here and now. Anything it does not
+// understand is an error, and there is no policy then. An error in a file is a
+// [*LoadError].
+func Load(fsys fs.FS, names Resolver, profiles fs.FS) (*Policy, error) {
+	files, err := readFiles(fsys, ".hcl")
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, errors.New("the policy directory holds no file named *.hcl; write one, or install the starter policy")
+	}
+	set, profileFiles, err := readProfiles(profiles)
 	if err != nil {
 		return nil, err
 	}
@@ -34,16 +44,16 @@ func Load(fsys fs.FS, names Resolver) (*Policy, error) {
 			return nil, err
 		}
 	}
-	p, err := compile(files, names)
+	p, err := compile(files, names, set)
 	if err != nil {
 		return nil, err
 	}
-	p.sha256 = digest(files)
+	p.sha256 = digest(slices.Concat(files, profileFiles))
 	return p, nil
 }
 
-// readFiles reads the files of the policy, sorted by name.
-func readFiles(fsys fs.FS) ([]*source, error) {
+// readFiles reads the files with this suffix, sorted by name.
+func readFiles(fsys fs.FS, suffix string) ([]*source, error) {
 	entries, err := fs.ReadDir(fsys, ".")
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the policy directory: %w", err)
@@ -51,11 +61,11 @@ func readFiles(fsys fs.FS) ([]*source, error) {
 	var files []*source
 	total := 0
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".hcl") || strings.HasPrefix(e.Name(), ".") {
+		if !strings.HasSuffix(e.Name(), suffix) || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		if len(files) == maxFiles {
-			return nil, fmt.Errorf("the policy directory holds more than %d files named *.hcl; join some", maxFiles)
+			return nil, fmt.Errorf("the policy directory holds more than %d files named *%s; join some", maxFiles, suffix)
 		}
 		text, err := readFile(fsys, e)
 		if err != nil {
@@ -65,9 +75,6 @@ func readFiles(fsys fs.FS) ([]*source, error) {
 			return nil, fmt.Errorf("the policy's files hold more than %d bytes together; shorten them", maxTotalBytes)
 		}
 		files = append(files, &source{name: e.Name(), text: text})
-	}
-	if len(files) == 0 {
-		return nil, errors.New("the policy directory holds no file named *.hcl; write one, or install the starter policy")
 	}
 	return files, nil
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"nomad-systemd-driver/broker/directive"
 )
 
 // Policy is one snapshot of the operator's policy. It never changes, and may be
@@ -54,6 +56,9 @@ type rule struct {
 	runAs  runAsMatcher
 	limits limits
 	logs   []LogDriver
+	// profiles are what a job may choose from; the first is taken if it does not.
+	profiles   []*Profile
+	directives directivesMatcher
 	// sessions allows any program of the unit's view to run beside the unit.
 	sessions bool
 }
@@ -68,6 +73,13 @@ type execMatcher struct {
 type runAsMatcher struct {
 	dynamic bool
 	users   map[string]User
+}
+
+// directivesMatcher allows directives by class, where the profile does not set
+// them, and by name, whatever the profile says.
+type directivesMatcher struct {
+	classes []directive.Class
+	names   []string
 }
 
 type limits struct {

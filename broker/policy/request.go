@@ -36,6 +36,10 @@ type Request struct {
 	LogRate     LogRate
 	// WorkingDirectory is an absolute path in the unit's view, or empty.
 	WorkingDirectory string
+	// Profile names a profile; empty takes the rule's first.
+	Profile string
+	// Directives are further directives, each once and sorted by name.
+	Directives []Directive
 	// Session is set for a program that is to run beside a unit, which the named
 	// Rule allowed: only that rule can allow the session.
 	Session bool
@@ -80,5 +84,9 @@ func (r *Request) clone() *Request {
 	c.Args = slices.Clone(r.Args)
 	c.Env = maps.Clone(r.Env)
 	c.Resources.CPUs = slices.Clone(r.Resources.CPUs)
+	c.Directives = slices.Clone(r.Directives)
+	for i, d := range c.Directives {
+		c.Directives[i].Lines = slices.Clone(d.Lines)
+	}
 	return &c
 }

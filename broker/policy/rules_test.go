@@ -131,7 +131,7 @@ func TestOrderOfRulesAndFilesChangesNothing(t *testing.T) {
 			}
 			files[name].Data = append(files[name].Data, b...)
 		}
-		p, err := policy.Load(files, host(t))
+		p, err := policy.Load(files, host(t), nil)
 		if err != nil {
 			t.Fatalf("Load: %v", err)
 		}
@@ -148,7 +148,7 @@ func TestHashSpeaksOfNamesAndContents(t *testing.T) {
 		for i := 0; i < len(files); i += 2 {
 			fsys[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
 		}
-		p, err := policy.Load(fsys, host(t))
+		p, err := policy.Load(fsys, host(t), nil)
 		if err != nil {
 			t.Fatalf("Load: %v", err)
 		}

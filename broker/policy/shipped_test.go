@@ -16,7 +16,7 @@ import (
 const starterPolicy = "../../deploy/systemd/policy.d"
 
 func TestStarterPolicyAllowsWhatAJobBringsAndNothingOfTheHost(t *testing.T) {
-	p, err := policy.Load(os.DirFS(starterPolicy), host(t))
+	p, err := policy.Load(os.DirFS(starterPolicy), host(t), nil)
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}
@@ -54,7 +54,7 @@ func TestCommentedRuleOfTheStarterPolicyLoadsWhenItIsUncommented(t *testing.T) {
 		t.Fatal("the starter policy has no rule to uncomment")
 	}
 	example = regexp.MustCompile(`(?m)^# ?`).ReplaceAllString("# rule \"host-tools\""+example, "")
-	p, err := policy.Load(fstest.MapFS{"10-nomad.hcl": {Data: []byte(active + "\n" + example)}}, host(t))
+	p, err := policy.Load(fstest.MapFS{"10-nomad.hcl": {Data: []byte(active + "\n" + example)}}, host(t), nil)
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}

@@ -26,41 +26,49 @@ type auxiliary struct {
 // Errors: *StartError (the program could not be executed; the failed unit is
 // still there, see [Conn.ResetFailed]), ErrUnitExists, ErrNotStarted (safe to
 // start again), ErrOutcomeUnknown (the unit may run: look for it later),
-// ErrNotFound (it was started and is gone), CallError (PID 1 refused; there is
-// no unit). File descriptors among the properties may be
+// ErrNotFound (it was started and is gone), *MismatchError (it runs, but not as
+// asked: end it), CallError (PID 1 refused; there is no unit). File descriptors among the properties may be
 // closed as soon as Start returns, whatever it returns.
 func (c *Conn) Start(ctx context.Context, u *unit.Unit) (Status, error) {
-	return c.start(ctx, u.Name(), u.Properties())
+	return c.start(ctx, u.Name(), u.Properties(), u.Intended()...)
 }
 
-func (c *Conn) start(ctx context.Context, name string, properties []unit.Property) (Status, error) {
+func (c *Conn) start(ctx context.Context, name string, properties []unit.Property, intended ...unit.Property) (Status, error) {
 	o := c.events.observe(name)
 	defer c.events.forget(o)
 	job, err := c.queueJob(ctx, "StartTransientUnit", name, "fail", properties, []auxiliary{})
 	if errors.Is(err, wire.ErrNoReply) {
-		return c.settle(ctx, o, false)
+		return c.settle(ctx, o, false, intended)
 	}
 	if err != nil {
 		return Status{}, fmt.Errorf("cannot start unit %s: %w", name, err)
 	}
 	result, err := c.waitJob(ctx, o, job)
 	if errors.Is(err, errJobLost) {
-		return c.settle(ctx, o, true)
+		return c.settle(ctx, o, true, intended)
 	}
 	if err != nil {
 		return Status{}, unknown(name, err)
 	}
-	status, err := c.Status(ctx, name)
-	switch {
-	case result != JobDone:
+	if result != JobDone {
 		// The status only explains; without it the failure is still one.
+		status, _ := c.Status(ctx, name)
 		return Status{}, &StartError{Unit: name, JobResult: result, Status: status}
+	}
+	return c.verified(ctx, name, intended)
+}
+
+// verified is the state of a unit that has been started, if the properties have
+// the values that were asked for.
+func (c *Conn) verified(ctx context.Context, name string, intended []unit.Property) (Status, error) {
+	d, replies, err := c.readWith(ctx, name, intended)
+	switch {
 	case errors.Is(err, ErrNotFound):
-		return Status{}, err
+		return Status{}, fmt.Errorf("cannot read the state of unit %s: %w", name, err)
 	case err != nil:
 		return Status{}, unknown(name, err)
 	}
-	return status, nil
+	return d.Status, mismatch(name, intended, replies)
 }
 
 // queueJob calls a method that queues a job and returns the job's path.
@@ -113,7 +121,7 @@ func (c *Conn) waitChange(ctx context.Context, o *observer) error {
 // settle learns from the unit itself how a start ended when the reply or the
 // job's result was lost. Without a reply PID 1 may never have got the request;
 // the connection it would have come from is gone, so it cannot come later.
-func (c *Conn) settle(ctx context.Context, o *observer, accepted bool) (Status, error) {
+func (c *Conn) settle(ctx context.Context, o *observer, accepted bool, intended []unit.Property) (Status, error) {
 	for {
 		d, err := c.details(ctx, o.unit)
 		switch {
@@ -124,7 +132,10 @@ func (c *Conn) settle(ctx context.Context, o *observer, accepted bool) (Status, 
 		case err != nil:
 			return Status{}, unknown(o.unit, err)
 		case d.job == 0 && d.ActiveState != Activating:
-			return d.verdict()
+			if _, err := d.verdict(); err != nil {
+				return Status{}, err
+			}
+			return c.verified(ctx, o.unit, intended)
 		}
 		if err := c.waitChange(ctx, o); err != nil {
 			return Status{}, unknown(o.unit, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"nomad-systemd-driver/broker/systemd/wire"
+	"nomad-systemd-driver/broker/unit"
 )
 
 // Status is the state of one service unit. The fields are the properties of
@@ -106,30 +107,41 @@ func (c *Conn) details(ctx context.Context, unit string) (details, error) {
 	return d, nil
 }
 
-func (c *Conn) readDetails(ctx context.Context, unit string) (details, error) {
+func (c *Conn) readDetails(ctx context.Context, name string) (details, error) {
+	d, _, err := c.readWith(ctx, name, nil)
+	return d, err
+}
+
+// readWith reads further properties of a service in the same batch; their
+// replies come in their order.
+func (c *Conn) readWith(ctx context.Context, name string, further []unit.Property) (details, []wire.Reply, error) {
 	// A question about properties makes PID 1 load a unit it does not have,
 	// and its unloading is a change of that unit: who reads what has changed
 	// would never come to rest. GetUnit loads nothing.
-	replies, err := c.read(ctx, onManager("GetUnit", unit))
+	replies, err := c.read(ctx, onManager("GetUnit", name))
 	if err != nil {
-		return details{}, err
+		return details{}, nil, err
 	}
 	if replies[0].Err != nil {
-		return details{}, errorOf(replies[0].Err)
+		return details{}, nil, errorOf(replies[0].Err)
 	}
 	path, err := bodyOf[dbus.ObjectPath](replies[0], "GetUnit")
 	if err != nil {
-		return details{}, err
+		return details{}, nil, err
 	}
-	calls := make([]wire.Call, len(fields))
-	for i, f := range fields {
-		calls[i] = getProperty(path, f.iface, f.name)
+	calls := make([]wire.Call, 0, len(further)+len(fields))
+	for _, p := range further {
+		calls = append(calls, getProperty(path, serviceInterface, p.Name))
+	}
+	for _, f := range fields {
+		calls = append(calls, getProperty(path, f.iface, f.name))
 	}
 	replies, err = c.read(ctx, calls...)
 	if err != nil {
-		return details{}, err
+		return details{}, nil, err
 	}
-	return decodeDetails(unit, replies)
+	d, err := decodeDetails(name, replies[len(further):])
+	return d, replies[:len(further)], err
 }
 
 // decodeDetails takes the replies to the questions for all fields.

@@ -90,8 +90,12 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	}
 	u.add(output...)
 	u.add(fields(r.Labels, h.Fields))
+	u.decided = len(u.properties)
+	for _, v := range d.Values() {
+		u.add(Property{v.Name, v.Value})
+	}
 	// Forced values come last: what PID 1 reads last is in force.
-	u.add(sandbox...)
+	u.add(floor...)
 	return u, nil
 }
 
@@ -140,10 +144,6 @@ func resources(d *policy.Decision) []Property {
 	r := d.Request().Resources
 	props := []Property{
 		number("TasksMax", d.TasksMax()),
-		boolean("MemoryAccounting", true),
-		boolean("CPUAccounting", true),
-		boolean("TasksAccounting", true),
-		boolean("IOAccounting", true),
 	}
 	if r.CPUWeight != 0 {
 		props = append(props, number("CPUWeight", r.CPUWeight))

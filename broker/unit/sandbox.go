@@ -29,49 +29,22 @@ var lifecycle = []Property{
 	{"FileDescriptorStoreMax", dbus.MakeVariant(uint32(0))},
 }
 
-// sandbox is forced on every unit. See systemd.exec(5) for each.
+// floor is forced on every unit, whatever its profile: without it a program that
+// is started as somebody could become root, or leave behind what makes somebody
+// else root, or act for the user that systemd runs as. The rest of a unit's
+// sandbox is its profile's. See systemd.exec(5) for each.
 //
-// PrivateDevices= closes all devices but the pseudo devices such as /dev/null.
 // RestrictSUIDSGID= makes openat2(2) fail with ENOSYS inside the task, for
 // which programs that use it have a fallback; see docs/job-reference.md.
-var sandbox = []Property{
+var floor = []Property{
 	boolean("NoNewPrivileges", true),
-	{"CapabilityBoundingSet", dbus.MakeVariant(uint64(0))},
-	{"AmbientCapabilities", dbus.MakeVariant(uint64(0))},
-	boolean("PrivateDevices", true),
-	boolean("PrivateTmp", true),
-	boolean("ProtectKernelTunables", true),
-	boolean("ProtectKernelModules", true),
-	boolean("ProtectKernelLogs", true),
-	boolean("ProtectControlGroups", true),
-	boolean("ProtectClock", true),
-	boolean("ProtectHostname", true),
-	str("ProtectProc", "invisible"),
 	str("ProtectSystem", "strict"),
 	boolean("RestrictSUIDSGID", true),
-	boolean("RestrictRealtime", true),
-	boolean("LockPersonality", true),
 	str("KeyringMode", "private"),
-	{"UMask", dbus.MakeVariant(uint32(0o022))},
-	{"RestrictNamespaces", dbus.MakeVariant(uint64(0))},
-	{"SystemCallArchitectures", dbus.MakeVariant([]string{"native"})},
-	{"SystemCallFilter", dbus.MakeVariant(systemCallFilter{
-		Allow: false,
-		Names: []string{
-			"@clock", "@cpu-emulation", "@debug", "@module", "@mount",
-			"@obsolete", "@raw-io", "@reboot", "@swap",
-		},
-	})},
-	{"SystemCallErrorNumber", dbus.MakeVariant(int32(1))}, // EPERM
-	{"LimitCORE", dbus.MakeVariant(uint64(0))},
-	{"LimitCORESoft", dbus.MakeVariant(uint64(0))},
-}
-
-// systemCallFilter is SystemCallFilter= on D-Bus, (bas): an allow-list, or with
-// Allow false a deny-list.
-type systemCallFilter struct {
-	Allow bool
-	Names []string
+	boolean("MemoryAccounting", true),
+	boolean("CPUAccounting", true),
+	boolean("TasksAccounting", true),
+	boolean("IOAccounting", true),
 }
 
 func str(name, value string) Property { return Property{name, dbus.MakeVariant(value)} }

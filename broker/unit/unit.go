@@ -8,7 +8,12 @@
 // that forgets to ask the policy does not compile.
 package unit
 
-import "github.com/godbus/dbus/v5"
+import (
+	"slices"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+)
 
 // Property is one property of a unit as StartTransientUnit takes it: the D-Bus
 // structure (sv).
@@ -21,10 +26,40 @@ type Property struct {
 type Unit struct {
 	name       string
 	properties []Property
+	// decided is the index of the first property of the profile.
+	decided int
 }
 
 // Name is the unit's name, with its ".service" suffix.
 func (u *Unit) Name() string { return u.name }
+
+// checked are the properties, besides those of profiles and of the floor, that
+// decide what a unit can reach.
+var checked = []string{
+	"User", "Group", "SupplementaryGroups", "DynamicUser", "Slice", "RootDirectory", "BindPaths", "BindReadOnlyPaths",
+	"MemoryMax", "TasksMax", "AllowedCPUs",
+}
+
+// Intended are the properties whose effective values must be those that were
+// asked for, each once, with the value that prevails.
+func (u *Unit) Intended() []Property {
+	var all []Property
+	for i, p := range u.properties {
+		if i < u.decided && !slices.Contains(checked, p.Name) {
+			continue
+		}
+		// PID 1 has no such property to read: it shows the size itself.
+		if strings.HasSuffix(p.Name, "Scale") {
+			continue
+		}
+		if j := slices.IndexFunc(all, func(q Property) bool { return q.Name == p.Name }); j >= 0 {
+			all[j] = p
+			continue
+		}
+		all = append(all, p)
+	}
+	return all
+}
 
 // Properties are the unit's properties, in the order PID 1 must apply them.
 func (u *Unit) Properties() []Property { return u.properties }

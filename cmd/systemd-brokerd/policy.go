@@ -3,8 +3,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +17,11 @@ import (
 	"nomad-systemd-driver/broker/users"
 )
 
-const defaultPolicyDir = "/etc/systemd-brokerd/policy.d"
+const (
+	defaultPolicyDir = "/etc/systemd-brokerd/policy.d"
+	// profileDir is beside the policy's directory; it need not be there.
+	profileDir = "profiles"
+)
 
 func policyCheck(args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("systemd-brokerd policy check",
@@ -35,26 +41,49 @@ func policyCheck(args []string, stdout, stderr io.Writer) error {
 // loadPolicy reads the policy in dir. Whoever can write to the policy is root,
 // so the directory and its files must be root's and nobody else's.
 func loadPolicy(dir string) (*policy.Policy, error) {
-	if err := checkOwner(dir); err != nil {
+	if err := checkOwners(dir, ".hcl"); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(dir)
+	profiles, err := ownProfiles(dir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the policy: %w", err)
-	}
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".hcl") {
-			continue
-		}
-		if err := checkOwner(filepath.Join(dir, e.Name())); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	names, err := hostUsers()
 	if err != nil {
 		return nil, err
 	}
-	return policy.Load(os.DirFS(dir), names)
+	return policy.Load(os.DirFS(dir), names, profiles)
+}
+
+// ownProfiles are the operator's, in the directory beside that of the policy; nil
+// if it is not there.
+func ownProfiles(policyDir string) (fs.FS, error) {
+	dir := filepath.Join(filepath.Dir(filepath.Clean(policyDir)), profileDir)
+	err := checkOwners(dir, ".conf")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return os.DirFS(dir), err
+}
+
+// checkOwners refuses a directory whose files with this suffix others can change.
+func checkOwners(dir, suffix string) error {
+	if err := checkOwner(dir); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("cannot read the policy: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), suffix) {
+			continue
+		}
+		if err := checkOwner(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkOwner refuses what somebody other than root can change, and whatever is

@@ -56,6 +56,17 @@ func (s *Server) OnStart(script func(Start) Outcome) {
 	s.script = script
 }
 
+// Effective makes a property of all units read as v, whatever they were started
+// with.
+func (s *Server) Effective(property string, v any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.effective == nil {
+		s.effective = map[string]any{}
+	}
+	s.effective[property] = v
+}
+
 // Fail makes the next call of a method go wrong.
 func (s *Server) Fail(member string, fault Fault) {
 	s.mu.Lock()

@@ -114,6 +114,12 @@ func (s *Server) get(_ *conn, m *dbus.Message) ([]any, func(), *dbus.Error) {
 		after = func() { s.emit(manager, "UnitRemoved", "", unit, unitpath.Of(unit)) }
 	}
 	v, ok := values[name]
+	if u := s.units[unit]; u != nil && !ok {
+		v, ok = u.Started[name]
+	}
+	if other, set := s.effective[name]; set {
+		v, ok = other, true
+	}
 	if !ok {
 		return nil, nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownProperty", []any{"Unknown property " + name})
 	}

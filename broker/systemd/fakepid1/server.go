@@ -24,19 +24,20 @@ type Server struct {
 	bus  bool
 	wg   sync.WaitGroup
 
-	mu       sync.Mutex
-	listener *net.UnixListener // nil while the fake is away
-	conns    map[*conn]struct{}
-	units    map[string]*Unit
-	files    []*os.File
-	calls    []Call
-	called   chan struct{} // closed and replaced at each call
-	script   func(Start) Outcome
-	faults   map[string]Fault
-	refusals map[string]*dbus.Error
-	jobs     uint32
-	pids     uint32
-	owner    string // unique name on the bus
+	mu        sync.Mutex
+	listener  *net.UnixListener // nil while the fake is away
+	conns     map[*conn]struct{}
+	units     map[string]*Unit
+	files     []*os.File
+	calls     []Call
+	called    chan struct{} // closed and replaced at each call
+	script    func(Start) Outcome
+	faults    map[string]Fault
+	refusals  map[string]*dbus.Error
+	effective map[string]any // see Effective
+	jobs      uint32
+	pids      uint32
+	owner     string // unique name on the bus
 }
 
 // New returns a fake that serves its private socket until the test ends.
