@@ -3,6 +3,8 @@
 package driver
 
 import (
+	"maps"
+
 	"github.com/hashicorp/nomad/plugins/base"
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/drivers/fsisolation"
@@ -61,12 +63,18 @@ type TaskConfig struct {
 	// SignalTarget is who gets a signal of alloc signal or of a template:
 	// "main", the main process, or "all", every process of the task.
 	SignalTarget string `codec:"signal_target"`
+	Sandbox
 }
 
-var taskConfigSpec = hclspec.NewObject(map[string]*hclspec.Spec{
+var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 	// Not required here: the error for a missing command is ours, and says more.
 	"command":       hclspec.NewAttr("command", "string", false),
 	"args":          hclspec.NewAttr("args", "list(string)", false),
 	"logging":       loggingSpec,
 	"signal_target": hclspec.NewDefault(hclspec.NewAttr("signal_target", "string", false), hclspec.NewLiteral(`"main"`)),
-})
+}))
+
+func withSandbox(m map[string]*hclspec.Spec) map[string]*hclspec.Spec {
+	maps.Copy(m, sandboxSpec)
+	return m
+}

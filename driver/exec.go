@@ -104,7 +104,11 @@ func sessionSpec(c *drivers.TaskConfig, opts *drivers.ExecOptions) (*brokerv1.Un
 	if len(opts.Command) == 0 || opts.Command[0] == "" {
 		return nil, errors.New("there is no command to execute")
 	}
-	spec, err := baseSpec(c)
+	var tc TaskConfig
+	if err := c.DecodeDriverConfig(&tc); err != nil {
+		return nil, fmt.Errorf("cannot read the task's config block: %w", err)
+	}
+	spec, err := baseSpec(c, &tc)
 	if err != nil {
 		return nil, err
 	}

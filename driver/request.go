@@ -36,7 +36,7 @@ func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	if len(c.Devices) > 0 || len(c.Mounts) > 0 {
 		return nil, errors.New("the systemd driver does not support devices or volumes yet; remove the device and volume_mount blocks of this task")
 	}
-	spec, err := baseSpec(c)
+	spec, err := baseSpec(c, &tc)
 	if err != nil {
 		return nil, err
 	}
@@ -45,12 +45,20 @@ func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 }
 
 // baseSpec is what a task's unit and the sessions beside it have in common.
-func baseSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
+func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error) {
 	env, err := environment(c)
 	if err != nil {
 		return nil, err
 	}
 	res, err := resources(c.Resources)
+	if err != nil {
+		return nil, err
+	}
+	if tc.CPUWeight != 0 {
+		res.CpuWeight = tc.CPUWeight
+	}
+	res.TasksMax = tc.TasksMax
+	directives, err := tc.directives(c.Resources)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +72,10 @@ func baseSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 		Directories: &brokerv1.Directories{
 			Alloc: dir.SharedAllocDir, Local: dir.LocalDir, Secrets: dir.SecretsDir,
 		},
-		Resources: res,
+		Resources:        res,
+		WorkingDirectory: tc.Workdir,
+		Profile:          tc.Profile,
+		Directives:       directives,
 	}, nil
 }
 

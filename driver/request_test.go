@@ -8,10 +8,13 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/nomad/helper/pluginutils/hclutils"
+	"github.com/hashicorp/nomad/nomad/structs"
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"google.golang.org/protobuf/encoding/protojson"
 )
@@ -39,6 +42,50 @@ func TestUnitSpec(t *testing.T) {
 			c.Resources.NomadResources.Memory.MemoryMaxMB = 256
 			c.Resources.LinuxResources.CpusetCpus = "1-2,5"
 			c.DeviceEnv = map[string]string{"CARD": "0", "PORT": "overridden"}
+		}},
+		{"sandbox", `
+			command = "/usr/bin/env"
+			profile = "strict"
+			systemd {
+				ProtectHostname  = ["yes"]
+				RestrictFileSystems = ["ext4", "tmpfs"]
+			}
+			cpu_hard_limit   = true
+			cpu_weight       = 500
+			memory_swap_max  = "0"
+			tasks_max        = 64
+			oom_policy       = "stop"
+			oom_score_adjust = 100
+			nice             = 5
+			cpu_scheduling   = "batch"
+			io_scheduling    = "idle"
+			umask            = "0077"
+			workdir          = "/alloc"
+			syscall_filter   = ["~@debug", "~kexec_load"]
+			network          = "none"
+			restrict_ports   = true
+			ip_deny          = ["any"]
+			ip_allow         = ["localhost", "10.0.0.0/8"]
+			no_new_privileges = true
+			io {
+				weight         = 50
+				read_bandwidth = ["/dev/vda 10M", "/dev/vdb 1M"]
+				write_iops     = ["/dev/vda 100"]
+			}
+			numa {
+				policy = "bind"
+				nodes  = "0"
+			}
+			ulimit {
+				nofile = "1024:4096"
+				core   = "0"
+			}
+			capabilities {
+				add  = ["net_bind_service"]
+				drop = ["CAP_KILL"]
+			}`, func(c *drivers.TaskConfig) {
+			c.Resources.LinuxResources.PercentTicks = 0.5 / float64(runtime.NumCPU())
+			c.Resources.Ports = &structs.AllocatedPorts{{Label: "http", Value: 8080}, {Label: "db", Value: 21000, To: 5432}}
 		}},
 		{"names that do not fit", `command = "/usr/bin/env"`, func(c *drivers.TaskConfig) {
 			c.Name = strings.Repeat("ä", 100)
@@ -135,6 +182,13 @@ func TestUnitSpecRefuses(t *testing.T) {
 		{"a control character", `command = "/bin/a"`, env("A", "x\x07"), `env: the value of A holds the control character '\a'`},
 		{"bytes that are not text", `command = "/bin/a"`, env("A", "\xff"), "env: the value of A is not valid UTF-8"},
 		{"devices", `command = "/bin/a"`, func(c *drivers.TaskConfig) { c.Devices = []*drivers.DeviceConfig{{}} }, "does not support devices or volumes yet"},
+		{"a directive twice", `command = "/bin/a"
+			nice = 5
+			systemd { Nice = ["5"] }`, nil, "Nice is what nice sets as well"},
+		{"another network", `command = "/bin/a"
+			network = "bridge"`, nil, `network: "bridge" is not "host" or "none"`},
+		{"privileges", `command = "/bin/a"
+			no_new_privileges = false`, nil, "cannot be turned off"},
 		{"cores", `command = "/bin/a"`, func(c *drivers.TaskConfig) { c.Resources.LinuxResources.CpusetCpus = "x" }, `cores "x"`},
 		{"no resources", `command = "/bin/a"`, func(c *drivers.TaskConfig) { c.Resources = nil }, "no resources"},
 	}
@@ -148,5 +202,27 @@ func TestUnitSpecRefuses(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestSystemdIsReadInAllItsForms: as an attribute, a block and in JSON.
+func TestSystemdIsReadInAllItsForms(t *testing.T) {
+	want := map[string][]string{"ProtectHostname": {"yes"}, "SystemCallFilter": {"@system-service", "~@privileged"}}
+	for name, text := range map[string]string{
+		"attribute": `systemd = { ProtectHostname = ["yes"], SystemCallFilter = ["@system-service", "~@privileged"] }`,
+		"block": `systemd {
+			ProtectHostname  = ["yes"]
+			SystemCallFilter = ["@system-service", "~@privileged"]
+		}`,
+	} {
+		if tc := parse(t, text); !reflect.DeepEqual(tc.Systemd, want) {
+			t.Errorf("as %s: got %v", name, tc.Systemd)
+		}
+	}
+	var tc TaskConfig
+	hclutils.NewConfigParser(taskConfigSpec).ParseJson(t,
+		`{"Config": {"systemd": {"ProtectHostname": ["yes"], "SystemCallFilter": ["@system-service", "~@privileged"]}}}`, &tc)
+	if !reflect.DeepEqual(tc.Systemd, want) {
+		t.Errorf("as JSON: got %v", tc.Systemd)
 	}
 }

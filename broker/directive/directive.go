@@ -62,6 +62,8 @@ type Directive struct {
 	parse parser
 	// raises tells whether a value is of class Priority, whatever Class says.
 	raises func(string) bool
+	// exceptionOf is the directive without which this one changes nothing.
+	exceptionOf string
 	// tighter tells whether lines that come after others only take away; see
 	// Tightens.
 	tighter func(d *Directive, base, next []string) bool
@@ -115,6 +117,10 @@ func Lookup(name string) (*Directive, bool) {
 	}
 	return table[i], true
 }
+
+// ExceptionOf is the directive from which this one makes exceptions: where that is
+// not set, it changes nothing.
+func (d *Directive) ExceptionOf() (string, bool) { return d.exceptionOf, d.exceptionOf != "" }
 
 // ClassOf is the class of the directive with these lines, which may be above
 // that of the directive: Nice=-5 is of class Priority.

@@ -134,6 +134,9 @@ var networkTable = []*Directive{
 		Name: "SocketBindAllow", Buses: bus("SocketBindAllow", "a(iiqq)"), Class: Network,
 		Summary: "exceptions of SocketBindDeny=",
 		parse:   items("SocketBindAllow", socketBind),
+		// A slice's own list holds beside the unit's. IPAddressAllow= has none,
+		// as it overrides IPAddressDeny= of slices.
+		exceptionOf: "SocketBindDeny",
 	},
 }
 

@@ -126,7 +126,7 @@ var sandboxTable = []*Directive{
 	{
 		Name: "ExecPaths", Buses: bus("ExecPaths", "as"), Class: Safe,
 		Summary: "exceptions of NoExecPaths=",
-		parse:   list("ExecPaths", inView),
+		parse:   list("ExecPaths", inView), exceptionOf: "NoExecPaths",
 	},
 	{
 		Name: "TemporaryFileSystem", Buses: bus("TemporaryFileSystem", "a(ss)"), Class: Resource,

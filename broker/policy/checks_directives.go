@@ -50,6 +50,9 @@ func (l *rule) allows(p *Profile, set Directive) bool {
 		return false
 	}
 	base := p.lines(set.Name)
+	if of, ok := d.ExceptionOf(); ok && len(base) == 0 && len(p.lines(of)) == 0 {
+		return true // the request takes away with one hand what it gives with the other
+	}
 	return slices.Contains(l.directives.names, set.Name) || d.Tightens(base, set.Lines) == nil ||
 		len(base) == 0 && slices.Contains(l.directives.classes, d.ClassOf(set.Lines))
 }
