@@ -153,6 +153,8 @@ func TestParseRefuses(t *testing.T) {
 		{"CPUAffinity", "3-1", "ranges"},
 		{"CPUAffinity", "9000", "up to 8191"},
 		{"CapabilityBoundingSet", "CAP_NET_BIND_SERVCE", "did you mean net_bind_service?"},
+		{"AmbientCapabilities", "CAP_SYS_ADMIN", "as good as root"},
+		{"AmbientCapabilities", "~", "as good as root"},
 		{"RestrictNamespaces", "time", "none of yes, no, cgroup"},
 		{"SystemCallFilter", "opnat", "did you mean openat?"},
 		{"SystemCallFilter", "@system-servce", "did you mean @system-service?"},

@@ -97,6 +97,30 @@ func capabilitySet(bus string, initial uint64) parser {
 	}
 }
 
+// harmless are capabilities with which a program is not as good as root: it can
+// disturb others at most, where the policy lets it.
+var harmless = []string{
+	"net_bind_service", "net_broadcast", "net_raw", "net_admin", "ipc_lock", "sys_nice", "kill", "lease",
+	"wake_alarm", "block_suspend", "sys_time", "perfmon",
+}
+
+// ambient is a set of capabilities that a program has, which can be harmless ones
+// only.
+func ambient(lines []string) ([]Value, error) {
+	values, err := capabilitySet("AmbientCapabilities", 0)(lines)
+	if err != nil {
+		return nil, err
+	}
+	set, _ := number(values[0])
+	for i, name := range capabilities {
+		if set&(1<<i) != 0 && !slices.Contains(harmless, name) {
+			return nil, fmt.Errorf("holds CAP_%s, with which a task would be as good as root; possible are %s",
+				strings.ToUpper(name), strings.Join(harmless, ", "))
+		}
+	}
+	return values, nil
+}
+
 var namespaces = map[string]uint64{
 	"cgroup": unix.CLONE_NEWCGROUP, "ipc": unix.CLONE_NEWIPC, "net": unix.CLONE_NEWNET, "mnt": unix.CLONE_NEWNS,
 	"pid": unix.CLONE_NEWPID, "user": unix.CLONE_NEWUSER, "uts": unix.CLONE_NEWUTS,

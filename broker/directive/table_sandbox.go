@@ -63,7 +63,7 @@ var sandboxTable = []*Directive{
 	{
 		Name: "AmbientCapabilities", Buses: bus("AmbientCapabilities", "t"), Class: Identity,
 		Summary: "capabilities that its processes have from the start",
-		parse:   capabilitySet("AmbientCapabilities", 0), tighter: subset(0),
+		parse:   ambient, tighter: subset(0),
 	},
 	{
 		Name: "RestrictNamespaces", Buses: bus("RestrictNamespaces", "t"), Class: Safe,

@@ -23,6 +23,8 @@ driver) as transient systemd services, within what the operator's policy allows.
 Usage:
   systemd-brokerd serve [flags]          run the daemon
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
+  systemd-brokerd directives [NAME]      list the directives that jobs can be allowed
+  systemd-brokerd profiles [NAME]        list the profiles, or print one
   systemd-brokerd version                print the version
   systemd-brokerd COMMAND --help         explain a command and its flags
 
@@ -59,6 +61,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if len(args) > 0 && args[0] == "check" {
 			return policyCheck(args[1:], stdout, stderr)
 		}
+	case "directives":
+		return directives(args, stdout, stderr)
+	case "profiles":
+		return profiles(args, stdout, stderr)
 	case "version", "--version":
 		fmt.Fprintln(stdout, "systemd-brokerd", version)
 		return nil
@@ -84,10 +90,7 @@ func newFlags(name, about string, stderr io.Writer) *flag.FlagSet {
 // parse reads the flags of a command that takes no other arguments.
 func parse(flags *flag.FlagSet, args []string) error {
 	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return errUsage
+		return usageError(err)
 	}
 	if flags.NArg() > 0 {
 		fmt.Fprintf(flags.Output(), "%s: unexpected argument %q\n", flags.Name(), flags.Arg(0))
@@ -95,4 +98,12 @@ func parse(flags *flag.FlagSet, args []string) error {
 		return errUsage
 	}
 	return nil
+}
+
+// usageError: the flag set has explained a mistake to the user already.
+func usageError(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return errUsage
 }

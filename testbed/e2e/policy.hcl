@@ -38,3 +38,29 @@ rule "e2e-of-alice" {
     tasks_max        = 256
   }
 }
+
+# Scripts that the tests write into local/, under any profile and with many
+# directives.
+rule "e2e-scripts" {
+  client      = "nomad"
+  log_drivers = ["fds", "journal"]
+  profiles    = ["default", "strict", "network-off", "trusted"]
+
+  exec {
+    under = ["/local"]
+  }
+
+  run_as {
+    dynamic_user = true
+  }
+
+  directives {
+    classes = ["safe", "resource", "network"]
+    names   = ["AmbientCapabilities", "CapabilityBoundingSet"]
+  }
+
+  limits {
+    memory_max = "1GiB"
+    tasks_max  = 256
+  }
+}
