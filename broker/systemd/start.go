@@ -51,9 +51,11 @@ func (c *Conn) start(ctx context.Context, name string, properties []unit.Propert
 		return Status{}, unknown(name, err)
 	}
 	if result != JobDone {
-		// The status only explains; without it the failure is still one.
 		status, _ := c.Status(ctx, name)
-		return Status{}, &StartError{Unit: name, JobResult: result, Status: status}
+		if result != JobFailed || !status.executed() {
+			// The status only explains; without it the failure is still one.
+			return Status{}, &StartError{Unit: name, JobResult: result, Status: status}
+		}
 	}
 	return c.verified(ctx, name, intended)
 }
@@ -143,10 +145,35 @@ func (c *Conn) settle(ctx context.Context, o *observer, accepted bool, intended 
 	}
 }
 
+// Exit statuses with which systemd itself ends a child that it could not make
+// execute the program (exit_status_to_string in systemd's basic/exit-status.c).
+const (
+	firstOwnStatus = 200
+	lastOwnStatus  = 245
+)
+
+// executed tells of a failed unit whether its program was executed all the same.
+// When a program ends so soon that PID 1 sees its end before it sees that it was
+// executed, Type=exec takes the start for failed: its child could as well have
+// ended before execve(2). But then it ends with a status of systemd's own, and
+// never by a signal.
+func (s *Status) executed() bool {
+	if s.ActiveState != Failed || s.ExecMainPID == 0 {
+		return false
+	}
+	switch s.Result {
+	case "signal", "core-dump", "oom-kill":
+		return true
+	case "exit-code":
+		return s.ExecMainStatus < firstOwnStatus || s.ExecMainStatus > lastOwnStatus
+	}
+	return false
+}
+
 // verdict tells how the start of a unit without a pending job ended. A unit
 // that was active has been started, whatever became of it since.
 func (d *details) verdict() (Status, error) {
-	if d.entered {
+	if d.entered || d.executed() {
 		return d.Status, nil
 	}
 	return Status{}, &StartError{Unit: d.Unit, JobResult: JobFailed, Status: d.Status}

@@ -244,3 +244,18 @@ func TestStartGivesUpWithItsContext(t *testing.T) {
 		t.Errorf("a start that was never sent: got %v, want an error other than ErrOutcomeUnknown", err)
 	}
 }
+
+// TestProgramThatEndsAtOnceHasStarted: PID 1 may see the end of a program before
+// it sees that it was executed, and calls the start failed then.
+func TestProgramThatEndsAtOnceHasStarted(t *testing.T) {
+	for _, status := range []int32{1, 7, 199, 246, 255} {
+		pid1 := fakepid1.New(t)
+		pid1.OnStart(func(fakepid1.Start) fakepid1.Outcome {
+			return fakepid1.Outcome{JobResult: JobFailed, ExitStatus: status}
+		})
+		s, err := dialFake(t, pid1, nil).start(testContext(t), testUnit, nil)
+		if err != nil || s.ExecMainStatus != status || s.ActiveState != Failed {
+			t.Errorf("status %d: got %+v, %v", status, s, err)
+		}
+	}
+}
