@@ -34,6 +34,7 @@ type Systemd interface {
 	Next(ctx context.Context) (systemd.Changes, error)
 	Health() error
 	Version() string
+	Features() string
 	Close() error
 }
 
@@ -65,6 +66,7 @@ type Server struct {
 	fds     *fdStore
 	dirs    dirs
 	kernel  string
+	bpfLSM  bool
 
 	// readPeer is a seam for tests, which cannot be another user.
 	readPeer func(net.Conn) (policy.Peer, error)
@@ -100,6 +102,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("cannot read the kernel's version: %w", err)
 	}
 	s.kernel = unix.ByteSliceToString(name.Release[:])
+	s.bpfLSM = bpfLSM()
 	if s.systemd, err = c.Connect(ctx, s.mine); err != nil {
 		return nil, err
 	}

@@ -230,6 +230,19 @@ func TestDirectiveThatIsTooNewIsRefused(t *testing.T) {
 	}
 }
 
+// TestDirectiveThatSystemdWasNotBuiltForIsRefused: PID 1 only logs that it ignores
+// it.
+func TestDirectiveThatSystemdWasNotBuiltForIsRefused(t *testing.T) {
+	w := newWorld(t)
+	s := w.spec("a/1")
+	s.Directives = []*brokerv1.Directive{{Name: "SocketBindDeny", Values: []string{"any"}}}
+	_, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: s})
+	wantCode(t, err, codes.FailedPrecondition, "built with BPF_FRAMEWORK")
+	if n := len(w.pid1.Calls("StartTransientUnit")); n != 0 {
+		t.Errorf("PID 1 was asked to start %d units", n)
+	}
+}
+
 func TestDirectivesReachTheUnit(t *testing.T) {
 	w := newWorld(t)
 	s := w.spec("a/1")

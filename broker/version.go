@@ -4,17 +4,27 @@ package broker
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"nomad-systemd-driver/broker/policy"
 )
 
-// newEnough refuses directives that the running systemd does not know: it would
-// drop some of them without a word.
+// newEnough refuses directives that the running systemd does not know or was not
+// built for: it would drop some of them without a word.
 func (s *Server) newEnough(d *policy.Decision) error {
-	running := s.systemd.Version()
+	running, features := s.systemd.Version(), strings.Fields(s.systemd.Features())
 	for _, v := range d.Values() {
+		if v.Needs != "" && !slices.Contains(features, "+"+v.Needs) {
+			return &startError{fmt.Sprintf("%s, as profile %q or the task sets it, needs a systemd that is built with %s, and that of this host is not "+
+				"(systemctl --version); remove it, or run the task elsewhere", v.Directive, d.Profile(), v.Needs)}
+		}
+		if v.Directive == "RestrictFileSystems" && !s.bpfLSM {
+			return &startError{fmt.Sprintf("RestrictFileSystems, as profile %q or the task sets it, needs a kernel with the BPF LSM in force, "+
+				"and that of this host has not (/sys/kernel/security/lsm); remove it, or run the task elsewhere", d.Profile())}
+		}
 		if v.Since > major(running) {
 			return &startError{fmt.Sprintf("%s, as profile %q or the task sets it, needs systemd %d, and this host has %s; "+
 				"remove it, or run the task where systemd is newer", v.Directive, d.Profile(), v.Since, running)}
@@ -34,4 +44,10 @@ func major(version string) int {
 		return 0 // then nothing that is new is there
 	}
 	return n
+}
+
+// bpfLSM reports whether the kernel lets BPF programs decide on access.
+func bpfLSM() bool {
+	text, err := os.ReadFile("/sys/kernel/security/lsm")
+	return err == nil && slices.Contains(strings.Split(strings.TrimSpace(string(text)), ","), "bpf")
 }

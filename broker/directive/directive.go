@@ -56,6 +56,9 @@ type Directive struct {
 	// Live tells that it can be changed while the unit runs.
 	Live    bool
 	Summary string
+	// Needs is what systemd must be built with, as "systemctl --version" shows it
+	// (+SECCOMP); without it PID 1 ignores the directive. Empty for none.
+	Needs string
 	// Refused is why no policy can allow it, empty if one can.
 	Refused string
 
@@ -79,6 +82,8 @@ type Value struct {
 	// Since is the first systemd that knows this value, 0 if all that are
 	// supported do.
 	Since int
+	// Needs is that of the directive.
+	Needs string
 }
 
 // Error is a value that is not one.
@@ -156,7 +161,7 @@ func (d *Directive) Parse(lines []string) ([]Value, error) {
 		return nil, &Error{d.Name, strings.Join(lines, " "), err.Error()}
 	}
 	for i := range values {
-		values[i].Directive, values[i].Since = d.Name, max(values[i].Since, d.Since)
+		values[i].Directive, values[i].Since, values[i].Needs = d.Name, max(values[i].Since, d.Since), d.Needs
 	}
 	return values, nil
 }

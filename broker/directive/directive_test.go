@@ -330,3 +330,19 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestMerge(t *testing.T) {
+	d, _ := directive.Lookup("RestrictAddressFamilies")
+	for lines, want := range map[string]string{
+		"AF_UNIX AF_INET|AF_INET6|~AF_INET": `RestrictAddressFamilies (true, ["AF_UNIX", "AF_INET6"],)`,
+		"~AF_PACKET|~AF_NETLINK":            `RestrictAddressFamilies (false, ["AF_PACKET", "AF_NETLINK"],)`,
+	} {
+		values, err := d.Parse(strings.Split(lines, "|"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := show(directive.Merge(values)); got != want {
+			t.Errorf("%s: got %s, want %s", lines, got, want)
+		}
+	}
+}

@@ -117,8 +117,8 @@ func oneOf(known ...string) func(string) (string, error) {
 
 func enum(bus string, known ...string) parser { return scalar(bus, oneOf(known...)) }
 
-// numbered is a word that stands for a number.
-func numbered(bus string, numbers map[string]int32) parser {
+// numbered is a word that stands for a number, or with alsoNumbers the number.
+func numbered(bus string, alsoNumbers bool, numbers map[string]int32) parser {
 	names := make([]string, 0, len(numbers))
 	for name := range numbers {
 		names = append(names, name)
@@ -128,7 +128,7 @@ func numbered(bus string, numbers map[string]int32) parser {
 		if n, ok := numbers[text]; ok {
 			return n, nil
 		}
-		if n, err := parseInt(0, 191)(text); err == nil && slices.ContainsFunc(names, func(s string) bool { return numbers[s] == n }) {
+		if n, err := parseInt(0, 191)(text); err == nil && alsoNumbers && slices.ContainsFunc(names, func(s string) bool { return numbers[s] == n }) {
 			return n, nil
 		}
 		return 0, fmt.Errorf("is not one of %s", strings.Join(names, ", "))

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 )
 
@@ -203,6 +204,32 @@ func filterList(bus string, read func(word string, allow bool) (string, int, err
 		}
 		return all, nil
 	}
+}
+
+// Merge makes one value of each filter whose lines come one by one, the one that
+// PID 1 has in the end. Of filters of system calls it keeps the first line: only
+// PID 1 knows what groups stand for.
+func Merge(values []Value) []Value {
+	var all []Value
+	for _, v := range values {
+		i := slices.IndexFunc(all, func(w Value) bool { return w.Name == v.Name })
+		f, ok := v.Value.Value().(filter)
+		if i < 0 || !ok {
+			all = append(all, v)
+			continue
+		}
+		have, _ := all[i].Value.Value().(filter)
+		if strings.HasPrefix(v.Name, "SystemCall") {
+			continue
+		}
+		if f.Allow == have.Allow {
+			have.Names = slices.Concat(have.Names, f.Names)
+		} else {
+			have.Names = slices.DeleteFunc(slices.Clone(have.Names), func(name string) bool { return slices.Contains(f.Names, name) })
+		}
+		all[i].Value = dbus.MakeVariant(have)
+	}
+	return all
 }
 
 // syscalls.txt and filesystems.txt are what systemd 252 and 257 print as the

@@ -17,8 +17,32 @@ import (
 var table = sorted(slices.Concat(sandboxTable, execTable, limitTable, cgroupTable, refusedTable()))
 
 func sorted(all []*Directive) []*Directive {
+	for _, d := range all {
+		d.Needs = needs[d.Name]
+	}
 	slices.SortFunc(all, func(a, b *Directive) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// needs are the features that systemd can be built without: Debian 12 has no
+// BPF_FRAMEWORK, for example.
+var needs = map[string]string{
+	"AppArmorProfile":           "APPARMOR",
+	"LockPersonality":           "SECCOMP",
+	"MemoryDenyWriteExecute":    "SECCOMP",
+	"RestrictAddressFamilies":   "SECCOMP",
+	"RestrictFileSystems":       "BPF_FRAMEWORK",
+	"RestrictNamespaces":        "SECCOMP",
+	"RestrictNetworkInterfaces": "BPF_FRAMEWORK",
+	"RestrictRealtime":          "SECCOMP",
+	"RestrictSUIDSGID":          "SECCOMP",
+	"SmackProcessLabel":         "SMACK",
+	"SocketBindAllow":           "BPF_FRAMEWORK",
+	"SocketBindDeny":            "BPF_FRAMEWORK",
+	"SystemCallArchitectures":   "SECCOMP",
+	"SystemCallErrorNumber":     "SECCOMP",
+	"SystemCallFilter":          "SECCOMP",
+	"SystemCallLog":             "SECCOMP",
 }
 
 // bus is a directive's one property, of the same name.

@@ -35,7 +35,7 @@ var execTable = []*Directive{
 	{
 		Name: "NUMAPolicy", Buses: bus("NUMAPolicy", "i"), Class: Resource,
 		Summary: "where memory comes from: default, preferred, bind, interleave, local",
-		parse:   numbered("NUMAPolicy", map[string]int32{"default": 0, "preferred": 1, "bind": 2, "interleave": 3, "local": 4}),
+		parse:   numbered("NUMAPolicy", false, map[string]int32{"default": 0, "preferred": 1, "bind": 2, "interleave": 3, "local": 4}),
 	},
 	{
 		Name: "NUMAMask", Buses: bus("NUMAMask", "ay"), Class: Resource,
@@ -45,7 +45,7 @@ var execTable = []*Directive{
 	{
 		Name: "CPUSchedulingPolicy", Buses: bus("CPUSchedulingPolicy", "i"), Class: Resource,
 		Summary: "other, batch, idle, fifo, rr; the last two are of class priority",
-		parse:   numbered("CPUSchedulingPolicy", map[string]int32{"other": 0, "fifo": 1, "rr": 2, "batch": 3, "idle": 5}),
+		parse:   numbered("CPUSchedulingPolicy", true, map[string]int32{"other": 0, "fifo": 1, "rr": 2, "batch": 3, "idle": 5}),
 		raises:  func(text string) bool { return text != "other" && text != "batch" && text != "idle" && text != "" },
 	},
 	{
@@ -56,7 +56,7 @@ var execTable = []*Directive{
 	{
 		Name: "IOSchedulingClass", Buses: bus("IOSchedulingClass", "i"), Class: Resource,
 		Summary: "none, realtime (class priority), best-effort, idle",
-		parse:   numbered("IOSchedulingClass", map[string]int32{"none": 0, "realtime": 1, "best-effort": 2, "idle": 3}),
+		parse:   numbered("IOSchedulingClass", true, map[string]int32{"none": 0, "realtime": 1, "best-effort": 2, "idle": 3}),
 		raises:  func(text string) bool { return text == "realtime" || text == "1" },
 	},
 	{
@@ -92,17 +92,17 @@ var execTable = []*Directive{
 	{
 		Name: "LogLevelMax", Buses: bus("LogLevelMax", "i"), Class: Safe,
 		Summary: "log lines above this level are dropped",
-		parse:   numbered("LogLevelMax", levels),
+		parse:   numbered("LogLevelMax", true, levels),
 	},
 	{
 		Name: "SyslogLevel", Buses: bus("SyslogLevel", "i"), Class: Safe,
 		Summary: "the level of log lines without one",
-		parse:   numbered("SyslogLevel", levels),
+		parse:   numbered("SyslogLevel", true, levels),
 	},
 	{
 		Name: "SyslogFacility", Buses: bus("SyslogFacility", "i"), Class: Safe,
 		Summary: "the facility of log lines: user, daemon, local0 to local7",
-		parse: numbered("SyslogFacility", map[string]int32{
+		parse: numbered("SyslogFacility", true, map[string]int32{
 			"user": 1, "daemon": 3, "local0": 16, "local1": 17, "local2": 18, "local3": 19, "local4": 20, "local5": 21, "local6": 22, "local7": 23,
 		}),
 	},

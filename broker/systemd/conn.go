@@ -49,6 +49,8 @@ type Conn struct {
 	changed chan struct{} // closed and replaced when link changes
 	lost    error         // why there is no link
 	version string        // of the last link
+	// features are those of the last link.
+	features string
 }
 
 // Dial connects to PID 1. It tries once: an error means that neither socket
@@ -145,7 +147,7 @@ func (c *Conn) setLink(l *link, lost error) {
 	defer c.mu.Unlock()
 	c.link, c.lost = l, lost
 	if l != nil {
-		c.version = l.version
+		c.version, c.features = l.version, l.features
 		c.options.Logger.Info("connected to PID 1", "bus", l.bus, "version", l.version)
 	}
 	close(c.changed)
@@ -206,6 +208,14 @@ func (c *Conn) read(ctx context.Context, calls ...wire.Call) ([]wire.Reply, erro
 			return replies, err
 		}
 	}
+}
+
+// Features are what systemd was built with, as "systemctl --version" shows them:
+// "+SECCOMP -BPF_FRAMEWORK …".
+func (c *Conn) Features() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.features
 }
 
 // Version is the version of systemd, as PID 1 gave it when the connection was

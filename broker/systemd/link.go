@@ -21,7 +21,7 @@ var errOwnerChanged = errors.New("PID 1 left the bus or came back")
 // link is one connection to PID 1, from its set-up to its loss.
 type link struct {
 	*wire.Conn
-	version string
+	version, features string
 
 	// Of a link over the bus only.
 	bus   bool
@@ -70,11 +70,15 @@ func (l *link) setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	replies, err := l.call(ctx, getProperty(managerPath, managerInterface, "Version"))
+	replies, err := l.call(ctx,
+		getProperty(managerPath, managerInterface, "Version"), getProperty(managerPath, managerInterface, "Features"))
 	if err != nil {
 		return err
 	}
-	l.version, err = variantOf[string](replies[0], "Version")
+	if l.version, err = variantOf[string](replies[0], "Version"); err != nil {
+		return err
+	}
+	l.features, err = variantOf[string](replies[1], "Features")
 	return err
 }
 

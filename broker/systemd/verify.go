@@ -87,8 +87,8 @@ func parts(v any) []any {
 			all = append(all, r.Index(i).Interface())
 		}
 	case reflect.Struct:
-		for i := range r.NumField() {
-			all = append(all, r.Field(i).Interface())
+		for _, field := range r.Fields() {
+			all = append(all, field.Interface())
 		}
 	default:
 	}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 
+	"nomad-systemd-driver/broker/directive"
 	"nomad-systemd-driver/broker/policy"
 )
 
@@ -90,13 +92,41 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	}
 	u.add(output...)
 	u.add(fields(r.Labels, h.Fields))
-	u.decided = len(u.properties)
-	for _, v := range d.Values() {
-		u.add(Property{v.Name, v.Value})
-	}
+	values := d.Values()
+	u.intend(decided(directive.Merge(values)))
+	u.add(decided(values)...)
 	// Forced values come last: what PID 1 reads last is in force.
 	u.add(floor...)
 	return u, nil
+}
+
+// decided are properties of the profile and the request's directives.
+func decided(values []directive.Value) []Property {
+	all := make([]Property, len(values))
+	for i, v := range values {
+		all[i] = Property{v.Name, inRoot(v)}
+	}
+	return all
+}
+
+// pathLists are directives whose paths PID 1 takes for the host's, not for those
+// in RootDirectory=, unless they begin with "+".
+var pathLists = []string{"ExecPaths", "InaccessiblePaths", "NoExecPaths", "ReadOnlyPaths"}
+
+// inRoot is a value whose paths are those of the unit's own view.
+func inRoot(v directive.Value) dbus.Variant {
+	paths, ok := v.Value.Value().([]string)
+	if !ok || !slices.Contains(pathLists, v.Name) {
+		return v.Value
+	}
+	inside := make([]string, len(paths))
+	for i, p := range paths {
+		bare, optional := strings.CutPrefix(p, "-")
+		if inside[i] = "+" + strings.TrimPrefix(bare, "+"); optional {
+			inside[i] = "-" + inside[i]
+		}
+	}
+	return dbus.MakeVariant(inside)
 }
 
 func (u *Unit) add(p ...Property) { u.properties = append(u.properties, p...) }

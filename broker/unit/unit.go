@@ -26,8 +26,7 @@ type Property struct {
 type Unit struct {
 	name       string
 	properties []Property
-	// decided is the index of the first property of the profile.
-	decided int
+	intended   []Property
 }
 
 // Name is the unit's name, with its ".service" suffix.
@@ -42,23 +41,20 @@ var checked = []string{
 
 // Intended are the properties whose effective values must be those that were
 // asked for, each once, with the value that prevails.
-func (u *Unit) Intended() []Property {
-	var all []Property
-	for i, p := range u.properties {
-		if i < u.decided && !slices.Contains(checked, p.Name) {
-			continue
-		}
-		// PID 1 has no such property to read: it shows the size itself.
+func (u *Unit) Intended() []Property { return u.intended }
+
+// intend notes what to check: the given properties, and before them those of the
+// unit that decide what it can reach.
+func (u *Unit) intend(decided []Property) {
+	all := slices.DeleteFunc(slices.Clone(u.properties), func(p Property) bool { return !slices.Contains(checked, p.Name) })
+	for _, p := range slices.Concat(decided, floor) {
 		if strings.HasSuffix(p.Name, "Scale") {
-			continue
+			continue // PID 1 shows the size itself
 		}
-		if j := slices.IndexFunc(all, func(q Property) bool { return q.Name == p.Name }); j >= 0 {
-			all[j] = p
-			continue
-		}
+		all = slices.DeleteFunc(all, func(q Property) bool { return q.Name == p.Name })
 		all = append(all, p)
 	}
-	return all
+	u.intended = all
 }
 
 // Properties are the unit's properties, in the order PID 1 must apply them.

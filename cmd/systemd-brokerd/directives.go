@@ -55,8 +55,8 @@ name: directives { classes = ["resource"] names = ["AmbientCapabilities"] }.`, s
 	return listDirectives(all, stdout)
 }
 
-func directivesJSON(all []*directive.Directive, w io.Writer) error {
-	encoder := json.NewEncoder(w)
+func directivesJSON(all []*directive.Directive, stdout io.Writer) error {
+	encoder := json.NewEncoder(stdout)
 	encoder.SetEscapeHTML(false)
 	for _, d := range all {
 		if err := encoder.Encode(struct {
@@ -73,25 +73,25 @@ func directivesJSON(all []*directive.Directive, w io.Writer) error {
 	return nil
 }
 
-func explainDirective(d *directive.Directive, w io.Writer) {
-	fmt.Fprintf(w, "%s=\n  %s\n\n  class:     %s\n", d.Name, d.Summary, d.Class)
+func explainDirective(d *directive.Directive, stdout io.Writer) {
+	fmt.Fprintf(stdout, "%s=\n  %s\n\n  class:     %s\n", d.Name, d.Summary, d.Class)
 	for _, b := range d.Buses {
-		fmt.Fprintf(w, "  on D-Bus:  %s (%s)\n", b.Name, b.Signature)
+		fmt.Fprintf(stdout, "  on D-Bus:  %s (%s)\n", b.Name, b.Signature)
 	}
 	if d.Since != 0 {
-		fmt.Fprintf(w, "  systemd:   %d or newer\n", d.Since)
+		fmt.Fprintf(stdout, "  systemd:   %d or newer\n", d.Since)
 	}
 	if of, ok := d.ExceptionOf(); ok {
-		fmt.Fprintf(w, "  allowed:   also without the policy, together with %s=\n", of)
+		fmt.Fprintf(stdout, "  allowed:   also without the policy, together with %s=\n", of)
 	}
 	if d.Refused != "" {
-		fmt.Fprintf(w, "  refused:   %s\n", d.Refused)
+		fmt.Fprintf(stdout, "  refused:   %s\n", d.Refused)
 	}
 }
 
-func listDirectives(all []*directive.Directive, w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprint(table, "DIRECTIVE\tCLASS\tSYSTEMD\tMEANING\n")
+func listDirectives(all []*directive.Directive, stdout io.Writer) error {
+	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprint(table, "DIRECTIVE\tCLASS\tSYSTEMD\tMEANING\n")
 	for _, d := range all {
 		since, class := "", string(d.Class)
 		if d.Since != 0 {
@@ -100,12 +100,12 @@ func listDirectives(all []*directive.Directive, w io.Writer) error {
 		if d.Refused != "" {
 			class += " (refused)"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", d.Name, class, since, d.Summary)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", d.Name, class, since, d.Summary)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n%s", countDirectives(all))
+	fmt.Fprintf(stdout, "\n%s", countDirectives(all))
 	return nil
 }
 

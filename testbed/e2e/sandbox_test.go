@@ -27,13 +27,15 @@ func TestLimitsBite(t *testing.T) {
 		want   string // regular expression for what it prints
 	}{
 		{"tasks_max", map[string]any{"tasks_max": 5}, "for i in 1 2 3 4 5 6 7 8; do sleep 3 & done 2>&1; wait", "Cannot fork"},
-		{"cpu quota", systemd("CPUQuota", "10%"), "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done; grep nr_throttled /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat", "nr_throttled [1-9]"},
-		{"cpu_hard_limit", map[string]any{"cpu_hard_limit": true}, "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done; grep nr_throttled /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat", "nr_throttled [1-9]"},
+		{"cpu quota", systemd("CPUQuota", "10%"), "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; grep nr_throttled /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat", "nr_throttled [1-9]"},
+		{"cpu_hard_limit", map[string]any{"cpu_hard_limit": true}, "i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done; grep nr_throttled /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat", "nr_throttled [1-9]"},
 		{"cpu_weight", map[string]any{"cpu_weight": 321}, "cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.weight", "^321\n"},
-		{"ulimit nofile", map[string]any{"ulimit": map[string]any{"nofile": "20"}}, "exec 30</dev/null && echo opened", "Bad file descriptor|Too many open files|bad file"},
+		{"ulimit nofile", map[string]any{"ulimit": map[string]any{"nofile": "9"}}, "exec 9</dev/null && echo opened", "Bad file descriptor|Too many open files|bad file"},
 		{"ulimit fsize", map[string]any{"ulimit": map[string]any{"fsize": "4K"}}, "dd if=/dev/zero of=/local/x bs=1K count=100 2>&1; wc -c </local/x", `\b4096\n`},
-		{"io.write_bandwidth", map[string]any{"io": map[string]any{"write_bandwidth": []string{"/dev/vda 500K"}}},
-			"dd if=/dev/zero of=/local/x bs=256K count=8 oflag=direct 2>&1", `copied, ([3-9]|[1-9][0-9])\.?[0-9]* s`},
+		{
+			"io.write_bandwidth", map[string]any{"io": map[string]any{"write_bandwidth": []string{"/dev/vda 500K"}}},
+			"dd if=/dev/zero of=/local/x bs=256K count=8 oflag=direct 2>&1", `copied, ([3-9]|[1-9][0-9])\.?[0-9]* s`,
+		},
 		{"syscall_filter", map[string]any{"syscall_filter": []string{"~mkdir mkdirat"}}, "mkdir /local/dir 2>&1 && echo made", "Operation not permitted"},
 		{"capabilities.add", map[string]any{"capabilities": map[string]any{"add": []string{"net_bind_service"}}}, "grep CapEff /proc/self/status", "0000000000000400"},
 		{"ReadOnlyPaths", systemd("ReadOnlyPaths", "/alloc"), "touch /alloc/data/x 2>&1 && echo made", "Read-only file system"},
@@ -41,20 +43,20 @@ func TestLimitsBite(t *testing.T) {
 		{"NoExecPaths", systemd("NoExecPaths", "/usr/bin/id"), "/usr/bin/id 2>&1", "[Pp]ermission denied"},
 		{"TemporaryFileSystem", systemd("TemporaryFileSystem", "/var:size=64K"), "df /var | tail -n 1", `tmpfs +64 `},
 		{"network", map[string]any{"network": "none"}, "tail -n +3 /proc/net/dev | cut -d: -f1 | sort | tr -d ' '", `\Alo\n\z`},
-		{"ip_deny", map[string]any{"ip_deny": []string{"any"}}, "busybox wget -T 3 -q -O - http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 60", "not permitted|timed out"},
-		{"ip_allow", map[string]any{"ip_deny": []string{"any"}, "ip_allow": []string{"10.0.0.0/8"}}, "busybox wget -T 3 -q -O - http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 60", "not permitted|timed out"},
+		{"ip_deny", map[string]any{"ip_deny": []string{"any"}}, "curl -sS -m 3 http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 100", `curl: \((7|28)\)`},
+		{"ip_allow", map[string]any{"ip_deny": []string{"any"}, "ip_allow": []string{"10.0.0.0/8"}}, "curl -sS -m 3 http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 100", `curl: \((7|28)\)`},
 		{"restrict_ports", map[string]any{"restrict_ports": true}, "timeout 1 busybox nc -l -p 4321 2>&1; echo $?", "bind: .*not permitted|bind: .*[Pp]ermission denied"},
-		{"RestrictAddressFamilies", systemd("RestrictAddressFamilies", "none"), "busybox wget -T 3 -q -O - http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 60", "not supported"},
+		{"RestrictAddressFamilies", systemd("RestrictAddressFamilies", "none"), "curl -sS -m 3 http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 100", `curl: \(7\)`},
 		{"nice", map[string]any{"nice": 7}, "nice", "^7\n"},
 		{"oom_score_adjust", map[string]any{"oom_score_adjust": 321}, "cat /proc/self/oom_score_adj", "^321\n"},
 		{"umask", map[string]any{"umask": "0077"}, "umask", "^0077\n"},
 		{"workdir", map[string]any{"workdir": "/alloc"}, "pwd", "^/alloc\n"},
 		{"cpu_scheduling", map[string]any{"cpu_scheduling": "batch"}, "chrt -p $$", "SCHED_BATCH"},
 		{"io_scheduling", map[string]any{"io_scheduling": "idle"}, "ionice", "idle"},
-		{"LimitCORE", systemd("LimitNPROC", "777"), "grep processes /proc/self/limits", "777 +777"},
+		{"LimitNPROC", systemd("LimitNPROC", "777"), "grep processes /proc/self/limits", "777 +777"},
 		{"PrivateUsers", systemd("PrivateUsers", "yes"), "wc -l </proc/self/uid_map", `^[2-9]\n`},
 		{"ProcSubset", systemd("ProcSubset", "pid"), "ls /proc/meminfo 2>&1", "No such file"},
-		{"MemoryDenyWriteExecute", systemd("SystemCallFilter", "~@chown:EACCES"), "chown $(id -u) /local 2>&1", "Permission denied"},
+		{"SystemCallFilter with an error", systemd("SystemCallFilter", "~@chown:EACCES"), "chown $(id -u) /local 2>&1", "Permission denied"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -65,8 +67,12 @@ func TestLimitsBite(t *testing.T) {
 				j := submit(t, tk)
 				a := watch(t, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 && a[0].ended() })
 				j.alloc = a[0].ID
-				if j.messages(a[0]); !strings.Contains(j.messages(a[0]), "Started") {
-					t.Fatalf("it did not start:\n%s", j.messages(a[0]))
+				text := j.messages(a[0])
+				if strings.Contains(text, "built with BPF_FRAMEWORK") && !strings.Contains(run(t, "systemctl", "--version"), "+BPF_FRAMEWORK") {
+					t.Skip("this systemd cannot, and says so")
+				}
+				if !strings.Contains(text, "Started") {
+					t.Fatalf("it did not start:\n%s", text)
 				}
 				return j.logs("stdout") + j.logs("stderr")
 			}
@@ -109,7 +115,7 @@ func TestProfiles(t *testing.T) {
 	for _, tt := range []struct {
 		profile string
 		most    float64
-	}{{"strict", 1.5}, {"default", 3.0}, {"network-off", 2.5}, {"trusted", 5.5}} {
+	}{{"strict", 1.5}, {"default", 3.0}, {"network-off", 3.0}, {"trusted", 5.0}} {
 		t.Run(tt.profile, func(t *testing.T) {
 			t.Parallel()
 			tk := script("echo ready; exec sleep 600")

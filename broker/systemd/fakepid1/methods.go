@@ -101,6 +101,9 @@ func (s *Server) get(_ *conn, m *dbus.Message) ([]any, func(), *dbus.Error) {
 	if name == "Version" {
 		return []any{dbus.MakeVariant("252.39-1~deb12u1")}, nil, nil
 	}
+	if name == "Features" {
+		return []any{dbus.MakeVariant("+PAM +APPARMOR +SECCOMP -BPF_FRAMEWORK default-hierarchy=unified")}, nil, nil
+	}
 	unit, ok := unitpath.Unit(object)
 	if !ok {
 		return nil, nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownObject", []any{"Unknown object " + string(object)})
