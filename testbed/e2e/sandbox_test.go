@@ -13,78 +13,85 @@ import (
 )
 
 // TestLimitsBite: a limit is one when a program has run into it. Each row is a
-// script under some keys of the config block; the same script without them must
-// not print the same.
+// script under some keys of the config block. It must print something for each of
+// want, and without the keys nothing of it.
 func TestLimitsBite(t *testing.T) {
 	t.Parallel()
-	systemd := func(name string, lines ...string) map[string]any {
-		return map[string]any{"systemd": map[string]any{name: lines}}
-	}
+	const busy = "i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done; grep nr_throttled /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat"
+	const ask = "curl -sS -m 3 http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 100"
+	type (
+		keys = map[string]any
+		text = []string
+	)
 	for _, tt := range []struct {
 		name   string
-		config map[string]any
+		config keys
 		script string
-		want   string // regular expression for what it prints
+		want   text // regular expressions
 	}{
-		{"tasks_max", map[string]any{"tasks_max": 5}, "for i in 1 2 3 4 5 6 7 8; do sleep 3 & done 2>&1; wait", "Cannot fork"},
-		{"cpu quota", systemd("CPUQuota", "10%"), "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; grep nr_throttled /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat", "nr_throttled [1-9]"},
-		{"cpu_hard_limit", map[string]any{"cpu_hard_limit": true}, "i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done; grep nr_throttled /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat", "nr_throttled [1-9]"},
-		{"cpu_weight", map[string]any{"cpu_weight": 321}, "cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.weight", "^321\n"},
-		{"ulimit nofile", map[string]any{"ulimit": map[string]any{"nofile": "9"}}, "exec 9</dev/null && echo opened", "Bad file descriptor|Too many open files|bad file"},
-		{"ulimit fsize", map[string]any{"ulimit": map[string]any{"fsize": "4K"}}, "dd if=/dev/zero of=/local/x bs=1K count=100 2>&1; wc -c </local/x", `\b4096\n`},
+		{"tasks_max", keys{"tasks_max": 5}, "for i in 1 2 3 4 5 6 7 8; do sleep 3 & done 2>&1; wait", text{"Cannot fork"}},
+		{"cpu quota", keys{"systemd": keys{"CPUQuota": text{"5%"}}}, busy, text{"nr_throttled [1-9]"}},
+		{"cpu_hard_limit", keys{"cpu_hard_limit": true}, busy, text{"nr_throttled [1-9]"}},
 		{
-			"io.write_bandwidth", map[string]any{"io": map[string]any{"write_bandwidth": []string{"/dev/vda 500K"}}},
-			"dd if=/dev/zero of=/local/x bs=256K count=8 oflag=direct 2>&1", `copied, ([3-9]|[1-9][0-9])\.?[0-9]* s`,
+			"ulimit", keys{"ulimit": keys{"nofile": "9", "fsize": "4K", "nproc": "777"}},
+			"grep processes /proc/self/limits; dd if=/dev/zero of=/local/x bs=1K count=100 2>&1; wc -c </local/x; sh -c 'exec 9</dev/null && echo opened' 2>&1",
+			text{"777 +777", `(?m)^4096$`, "Bad file descriptor|Too many open files|Invalid argument"},
 		},
-		{"syscall_filter", map[string]any{"syscall_filter": []string{"~mkdir mkdirat"}}, "mkdir /local/dir 2>&1 && echo made", "Operation not permitted"},
-		{"capabilities.add", map[string]any{"capabilities": map[string]any{"add": []string{"net_bind_service"}}}, "grep CapEff /proc/self/status", "0000000000000400"},
-		{"ReadOnlyPaths", systemd("ReadOnlyPaths", "/alloc"), "touch /alloc/data/x 2>&1 && echo made", "Read-only file system"},
-		{"InaccessiblePaths", systemd("InaccessiblePaths", "/etc/hosts"), "cat /etc/hosts 2>&1", "Permission denied"},
-		{"NoExecPaths", systemd("NoExecPaths", "/usr/bin/id"), "/usr/bin/id 2>&1", "[Pp]ermission denied"},
-		{"TemporaryFileSystem", systemd("TemporaryFileSystem", "/var:size=64K"), "df /var | tail -n 1", `tmpfs +64 `},
-		{"network", map[string]any{"network": "none"}, "tail -n +3 /proc/net/dev | cut -d: -f1 | sort | tr -d ' '", `\Alo\n\z`},
-		{"ip_deny", map[string]any{"ip_deny": []string{"any"}}, "curl -sS -m 3 http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 100", `curl: \((7|28)\)`},
-		{"ip_allow", map[string]any{"ip_deny": []string{"any"}, "ip_allow": []string{"10.0.0.0/8"}}, "curl -sS -m 3 http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 100", `curl: \((7|28)\)`},
-		{"restrict_ports", map[string]any{"restrict_ports": true}, "timeout 1 busybox nc -l -p 4321 2>&1; echo $?", "bind: .*not permitted|bind: .*[Pp]ermission denied"},
-		{"RestrictAddressFamilies", systemd("RestrictAddressFamilies", "none"), "curl -sS -m 3 http://127.0.0.1:4646/v1/agent/health 2>&1 | head -c 100", `curl: \(7\)`},
-		{"nice", map[string]any{"nice": 7}, "nice", "^7\n"},
-		{"oom_score_adjust", map[string]any{"oom_score_adjust": 321}, "cat /proc/self/oom_score_adj", "^321\n"},
-		{"umask", map[string]any{"umask": "0077"}, "umask", "^0077\n"},
-		{"workdir", map[string]any{"workdir": "/alloc"}, "pwd", "^/alloc\n"},
-		{"cpu_scheduling", map[string]any{"cpu_scheduling": "batch"}, "chrt -p $$", "SCHED_BATCH"},
-		{"io_scheduling", map[string]any{"io_scheduling": "idle"}, "ionice", "idle"},
-		{"LimitNPROC", systemd("LimitNPROC", "777"), "grep processes /proc/self/limits", "777 +777"},
-		{"PrivateUsers", systemd("PrivateUsers", "yes"), "wc -l </proc/self/uid_map", `^[2-9]\n`},
-		{"ProcSubset", systemd("ProcSubset", "pid"), "ls /proc/meminfo 2>&1", "No such file"},
-		{"SystemCallFilter with an error", systemd("SystemCallFilter", "~@chown:EACCES"), "chown $(id -u) /local 2>&1", "Permission denied"},
+		{
+			"io.write_bandwidth", keys{"io": keys{"write_bandwidth": text{"/dev/vda 500K"}}},
+			"dd if=/dev/zero of=/local/x bs=256K count=8 oflag=direct 2>&1", text{`copied, ([3-9]|[1-9][0-9])\.?[0-9]* s`},
+		},
+		{
+			"system calls", keys{"syscall_filter": text{"~mkdir mkdirat", "~@chown:EACCES"}},
+			"mkdir /local/dir 2>&1; chown $(id -u) /local 2>&1", text{"mkdir: .*Operation not permitted", "chown: .*Permission denied"},
+		},
+		{"capabilities.add", keys{"capabilities": keys{"add": text{"net_bind_service"}}}, "grep CapEff /proc/self/status", text{"0000000000000400"}},
+		{
+			"paths", keys{"systemd": keys{"ReadOnlyPaths": text{"/alloc"}, "InaccessiblePaths": text{"/etc/hosts -/nowhere"}, "NoExecPaths": text{"/usr/bin/id"}}},
+			"touch /alloc/data/x 2>&1; cat /etc/hosts 2>&1; /usr/bin/id 2>&1",
+			text{"touch: .*Read-only file system", "cat: .*Permission denied", "id: .*[Pp]ermission denied"},
+		},
+		{"network", keys{"network": "none"}, "tail -n +3 /proc/net/dev | cut -d: -f1 | sort | tr -d ' '", text{`\Alo\n\z`}},
+		{"addresses", keys{"ip_deny": text{"any"}, "ip_allow": text{"10.0.0.0/8"}}, ask, text{`curl: \((7|28)\)`}},
+		{"address families", keys{"systemd": keys{"RestrictAddressFamilies": text{"none"}}}, ask, text{`curl: \(7\)`}},
+		{"restrict_ports", keys{"restrict_ports": true}, "timeout 1 busybox nc -l -p 4321 2>&1; echo $?", text{"bind: .*not permitted|bind: .*[Pp]ermission denied"}},
+		{
+			"settings", keys{
+				"cpu_weight": 321, "nice": 7, "oom_score_adjust": 321, "umask": "0077", "workdir": "/alloc", "cpu_scheduling": "batch", "io_scheduling": "idle",
+				"systemd": keys{"TemporaryFileSystem": text{"/var:size=64K"}, "PrivateUsers": text{"yes"}, "ProcSubset": text{"pid"}},
+			},
+			"cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.weight; nice; cat /proc/self/oom_score_adj; umask; pwd; chrt -p $$; ionice; df /var | tail -n 1; wc -l </proc/self/uid_map; ls /proc/meminfo 2>&1",
+			text{"^321\n7\n321\n0077\n/alloc\n", "SCHED_BATCH", "idle", "tmpfs +64 ", "(?m)^[2-9]$", "/proc/meminfo.: No such file"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			of := func(t *testing.T, config map[string]any) string {
+			of := func(t *testing.T, config keys) string {
 				tk := script(tt.script)
 				tk.Type, tk.CPU = "batch", 100
 				maps.Copy(tk.Config, config)
 				j := submit(t, tk)
 				a := watch(t, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 && a[0].ended() })
 				j.alloc = a[0].ID
-				text := j.messages(a[0])
-				if strings.Contains(text, "built with BPF_FRAMEWORK") && !strings.Contains(run(t, "systemctl", "--version"), "+BPF_FRAMEWORK") {
+				events := j.messages(a[0])
+				if strings.Contains(events, "built with BPF_FRAMEWORK") && !strings.Contains(run(t, "systemctl", "--version"), "+BPF_FRAMEWORK") {
 					t.Skip("this systemd cannot, and says so")
 				}
-				if !strings.Contains(text, "Started") {
-					t.Fatalf("it did not start:\n%s", text)
+				if !strings.Contains(events, "Started") {
+					t.Fatalf("it did not start:\n%s", events)
 				}
 				return j.logs("stdout") + j.logs("stderr")
 			}
-			want := regexp.MustCompile(tt.want)
-			if got := of(t, tt.config); !want.MatchString(got) {
-				t.Errorf("it prints %q, want %s", got, tt.want)
-			}
-			t.Run("without", func(t *testing.T) {
-				if got := of(t, nil); want.MatchString(got) {
-					t.Errorf("it prints %q all the same", got)
+			with, without := of(t, tt.config), ""
+			t.Run("without", func(t *testing.T) { without = of(t, nil) })
+			for _, want := range tt.want {
+				if !regexp.MustCompile(want).MatchString(with) {
+					t.Errorf("it prints %q, want %s", with, want)
 				}
-			})
+				if regexp.MustCompile(want).MatchString(without) {
+					t.Errorf("without the keys it prints %q all the same", without)
+				}
+			}
 		})
 	}
 }
