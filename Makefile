@@ -64,15 +64,16 @@ proto-check: $(buf) ## lint the broker API; is the generated code current?
 
 e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; \
-	$(GO) test -c -tags e2e -o "$$dir/" ./broker/systemd ./testbed/e2e; \
+	$(GO) test -c -tags e2e -o "$$dir/" ./broker/systemd ./broker/directive ./testbed/e2e; \
 	$(GO) -C testbed/harness test -c -tags e2e -o "$$dir/" .; \
 	CGO_ENABLED=0 $(GO) build -ldflags '-X main.version=9999.0.0' -o "$$dir/systemd-brokerd-next" ./cmd/systemd-brokerd; \
 	testbed/run --distro $(DISTRO) --copy "$$dir" --boots $(if $(reboot),2,1) -- sh -c '\
 		if [ $$TESTBED_BOOT = 2 ]; then E2E_REBOOT=after exec ./e2e.test $(testargs) TestReboot; fi; \
 		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip $(slow)); systemd=$$?; \
+		./directive.test $(testargs) "$(or $(RUN),TestReal)"; directive=$$?; \
 		./e2e.test $(testargs) "$(RUN)" -test.skip TestReboot && \
 		NOMAD_TEST_LOG_LEVEL=off setpriv --reuid nomad --regid nomad --init-groups ./harness.test $(testargs) "$(RUN)" && \
-		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$systemd'
+		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$((systemd + directive))'
 
 demo: ## watch real jobs run in a VM (DISTRO=…)
 	@testbed/demo/run --distro $(DISTRO)

@@ -269,9 +269,9 @@ func TestMalformedDirectivesAreExplained(t *testing.T) {
 		want        string
 	}{
 		{"ProtectHostnme", "yes", codes.InvalidArgument, "did you mean ProtectHostname?"},
-		{"PrivateNetwork", "maybe", codes.InvalidArgument, "PrivateNetwork: \"maybe\" is neither yes nor no"},
+		{"PrivateNetwork", "maybe", codes.InvalidArgument, "PrivateNetwork: \"maybe\" is not a boolean"},
 		{"PrivateDevices", "no", codes.PermissionDenied, "can only tighten"},
-		{"Nice", "5", codes.PermissionDenied, "of class resource"},
+		{"Nice", "-5", codes.PermissionDenied, "of class priority"},
 		{"ExecStartPre", "/bin/true", codes.PermissionDenied, "no policy can allow it"},
 	} {
 		t.Run(tt.name+"="+tt.value, func(t *testing.T) {

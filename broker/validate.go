@@ -295,8 +295,8 @@ func checkDirectives(s *brokerv1.UnitSpec) error {
 			return invalid("directives", "%s is there twice; put all of its lines into one", name)
 		case len(lines) == 0 || len(lines) > maxLines:
 			return invalid("directives", "%s has %d lines; 1 to %d are accepted", name, len(lines), maxLines)
-		case known.Refused == "": // what is refused is for the policy to say
-			if _, err := known.Parse(lines); err != nil {
+		case known.Refusal() == "": // what is refused is for the policy to say
+			if _, err := known.Settings(lines); err != nil {
 				return invalid("directives", "%v", err)
 			}
 		}

@@ -3,208 +3,144 @@
 package directive
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/godbus/dbus/v5"
 )
 
-// Class is what a directive puts at risk. Policy allows directives by class.
+// Class says what a directive could do in the wrong hands.
 type Class string
 
-// The classes. Directives of the last five are refused, but for few.
+// The classes. Of the closed ones, which no policy can open, no directive is
+// offered at all.
 const (
-	// Safe directives can only take from the unit, or change what is its own.
-	Safe Class = "safe"
-	// Resource directives limit or share out what the unit may use.
-	Resource Class = "resource"
-	// Priority directives put the unit before others: memory that nobody else
-	// gets, real time, locked memory, escape from the OOM killer.
-	Priority Class = "priority"
-	// Identity directives change what the kernel takes the unit for.
-	Identity Class = "identity"
-	// Network directives open what another directive has closed.
-	Network Class = "network"
-	// HostPath directives show the unit something of the host, or make PID 1
-	// open a path as root.
-	HostPath Class = "hostpath"
-	// Code directives run other programs, or this one on files that somebody
-	// else made.
-	Code Class = "code"
-	// Lifecycle directives change when a unit starts, ends and is started again.
-	Lifecycle Class = "lifecycle"
-	// Manager directives change other units or PID 1 itself.
-	Manager Class = "manager"
+	Safe      Class = "safe"      // takes rights from the program, or is harmless
+	Resource  Class = "resource"  // what the program takes from others on the host
+	Identity  Class = "identity"  // users, groups, capabilities and labels
+	Network   Class = "network"   // reaches more of the network
+	HostPath  Class = "hostpath"  // files and devices of the host
+	Lifecycle Class = "lifecycle" // closed: how PID 1 starts and stops the unit
+	Manager   Class = "manager"   // closed: other units and the host itself
+	Code      Class = "code"      // closed: runs or mounts something as root
 )
 
-// Classes are all classes.
-var Classes = []Class{Safe, Resource, Priority, Identity, Network, HostPath, Code, Lifecycle, Manager}
+// Classes are all classes, from the least to the most dangerous.
+func Classes() []Class {
+	return []Class{Safe, Resource, Priority, Identity, Network, HostPath, Lifecycle, Manager, Code}
+}
 
-// Bus is a D-Bus property of org.freedesktop.systemd1 that a directive sets.
-type Bus struct{ Name, Signature string }
+// Bus is a D-Bus property a directive sets.
+type Bus struct {
+	Name      string `json:"name"`
+	Signature string `json:"signature"`
+}
 
 // Directive is one directive of a unit file.
 type Directive struct {
-	Name  string
-	Buses []Bus
-	// Since is the first systemd whose transient units take it, 0 if all that
-	// are supported do.
-	Since int
-	Class Class
-	// Live tells that it can be changed while the unit runs.
-	Live    bool
-	Summary string
-	// Needs is what systemd must be built with, as "systemctl --version" shows it
-	// (+SECCOMP); without it PID 1 ignores the directive. Empty for none.
-	Needs string
-	// Refused is why no policy can allow it, empty if one can.
-	Refused string
+	Name    string // as in a unit file, "ProtectHome"
+	Group   string // exec, cgroup, kill, service or unit
+	Buses   []Bus  // the properties its values are spread over
+	Since   int    // the first systemd that takes it; 0 if that is 252 or older
+	Class   Class
+	Live    bool   // can be changed while the unit runs
+	Summary string // one line
+	Refused string // why no policy can offer it; empty if one can
 
-	parse parser
-	// raises tells whether a value is of class Priority, whatever Class says.
-	raises func(string) bool
-	// exceptionOf is the directive without which this one changes nothing.
-	exceptionOf string
-	// tighter tells whether lines that come after others only take away; see
-	// Tightens.
-	tighter func(d *Directive, base, next []string) bool
+	format format
 }
 
-// Value is one property as PID 1 takes it.
+// Offered reports whether a policy can offer the directive.
+func (d *Directive) Offered() bool { return d.Refused == "" }
+
+// Accepts says what values the directive takes; empty for a refused one.
+func (d *Directive) Accepts() string { return d.format.accepts }
+
+// Value is a property to set over D-Bus.
 type Value struct {
-	// Directive is the name of the directive.
-	Directive string
-	// Name is that of the property.
 	Name  string
 	Value dbus.Variant
-	// Since is the first systemd that knows this value, 0 if all that are
-	// supported do.
+	// Since is the first systemd that takes this value of the property, if that
+	// is newer than the directive; 0 otherwise.
 	Since int
-	// Needs is that of the directive.
-	Needs string
 }
 
-// Error is a value that is not one.
-type Error struct {
-	Directive, Value string
-	// Problem says what is wrong with it and what is accepted.
-	Problem string
-}
+// all is the table, sorted by name.
+var all = table()
 
-// Error implements error.
-func (e *Error) Error() string {
-	return fmt.Sprintf("%s: %s %s", e.Directive, printable(e.Value), e.Problem)
-}
-
-// printable is a value for a message: quoted, and not too long.
-func printable(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return fmt.Sprintf("%q", s)
+var byName = func() map[string]*Directive {
+	m := make(map[string]*Directive, len(all))
+	for _, d := range all {
+		m[d.Name] = d
 	}
-	end := most
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return fmt.Sprintf("%q…", s[:end])
-}
+	return m
+}()
 
-// All returns all directives, sorted by name.
-func All() []*Directive { return slices.Clone(table) }
-
-// Lookup returns the directive with this name.
-func Lookup(name string) (*Directive, bool) {
-	i, ok := slices.BinarySearchFunc(table, name, func(d *Directive, name string) int { return strings.Compare(d.Name, name) })
-	if !ok {
-		return nil, false
-	}
-	return table[i], true
-}
-
-// ExceptionOf is the directive from which this one makes exceptions: where that is
-// not set, it changes nothing.
-func (d *Directive) ExceptionOf() (string, bool) { return d.exceptionOf, d.exceptionOf != "" }
-
-// ClassOf is the class of the directive with these lines, which may be above
-// that of the directive: Nice=-5 is of class Priority.
-func (d *Directive) ClassOf(lines []string) Class {
-	if d.raises != nil && slices.ContainsFunc(lines, d.raises) {
-		return Priority
-	}
-	return d.Class
-}
-
-// maxLine bounds one line; PID 1 cannot read a unit back that has one of 1 MiB
-// (LONG_LINE_MAX in systemd's basic/fileio.h).
-const maxLine = 16 << 10
-
-// Parse reads the lines of a unit file, each what stands after "Name=", in their
-// order. As there, a list grows with each line and an empty line empties it; of
-// what is not a list the last line counts, and an empty one stands for the
-// default. It returns what to send to PID 1, in this order, which is nothing for
-// the default. The error is an [*Error].
-func (d *Directive) Parse(lines []string) ([]Value, error) {
-	if d.Refused != "" {
-		return nil, &Error{d.Name, strings.Join(lines, " "), "cannot be set: " + d.Refused}
-	}
-	clean := make([]string, len(lines))
-	for i, line := range lines {
-		clean[i] = strings.Trim(line, " \t")
-		if problem := hostile(line); problem != "" {
-			return nil, &Error{d.Name, line, problem}
-		}
-	}
-	values, err := d.parse(clean)
-	if err != nil {
-		return nil, &Error{d.Name, strings.Join(lines, " "), err.Error()}
-	}
-	for i := range values {
-		values[i].Directive, values[i].Since, values[i].Needs = d.Name, max(values[i].Since, d.Since), d.Needs
-	}
-	return values, nil
-}
-
-// hostile says what makes a string dangerous or meaningless in a unit file.
-func hostile(s string) string {
-	switch {
-	case len(s) > maxLine:
-		return fmt.Sprintf("is longer than %d bytes", maxLine)
-	case !utf8.ValidString(s):
-		return "is not valid UTF-8"
-	case strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }):
-		return "holds a line end or another control character"
-	case strings.Contains(s, `\`):
-		return `holds a backslash, which would change the next line of the unit's file`
-	case strings.Contains(s, "%") && !percentage(s):
-		return "holds a percent sign, which systemd expands"
-	case strings.ContainsAny(s, `"'`):
-		return "holds a quote; write the value without"
-	}
-	return ""
-}
-
-// percentage tells whether each percent sign in s ends a number.
-func percentage(s string) bool {
-	for i, r := range s {
-		if r != '%' {
-			continue
-		}
-		if i == 0 || s[i-1] < '0' || s[i-1] > '9' || i+1 < len(s) && s[i+1] != ' ' {
-			return false
-		}
-	}
-	return true
-}
-
-// Nearest is the name of the directive that is most like name.
-func Nearest(name string) (string, bool) {
-	return nearest(name, func(yield func(string) bool) {
-		for _, d := range table {
-			if !yield(d.Name) {
-				return
+func table() []*Directive {
+	var t []*Directive
+	for _, group := range []struct {
+		name string
+		rows [][]*Directive
+	}{
+		{"exec", execRows},
+		{"cgroup", cgroupRows},
+		{"kill", killRows},
+		{"service", serviceRows},
+		{"unit", unitRows},
+	} {
+		for _, rows := range group.rows {
+			for _, d := range rows {
+				d.Group = group.name
+				if d.Buses == nil && d.format.signature != "" {
+					d.Buses = []Bus{{d.Name, d.format.signature}}
+				}
+				t = append(t, d)
 			}
 		}
-	})
+	}
+	slices.SortFunc(t, func(a, b *Directive) int { return strings.Compare(a.Name, b.Name) })
+	return t
+}
+
+// All are all directives, sorted by name. They must not be changed.
+func All() []*Directive { return slices.Clone(all) }
+
+// Lookup finds a directive by its name, which is case-sensitive as in unit files.
+func Lookup(name string) (*Directive, bool) {
+	d, ok := byName[name]
+	return d, ok
+}
+
+// Parse reads the values of a directive as systemd reads the lines of a unit
+// file that set it, in order: of most directives the last one counts; those of
+// a list directive accumulate, and an empty one drops what came before.
+//
+// The result is to be sent in order, after what a profile or default set. It
+// begins with an empty list if a value resets the directive. The error is an
+// [*Error].
+func (d *Directive) Parse(values []string) ([]Value, error) {
+	if !d.Offered() {
+		return nil, &Error{Directive: d.Name, Problem: "is refused: " + d.Refused}
+	}
+	lines, err := d.lines(values)
+	if err != nil {
+		return nil, err
+	}
+	return d.format.parse(d, lines)
+}
+
+// lines checks the values as text and trims them as the reader of unit files does.
+func (d *Directive) lines(values []string) ([]string, error) {
+	lines := make([]string, 0, len(values))
+	for _, value := range values {
+		if problem := textProblem(value); problem != "" {
+			return nil, d.fail(value, problem)
+		}
+		line := strings.Trim(value, " ")
+		if !d.format.percent && strings.Contains(line, "%") {
+			return nil, d.fail(value, "has a %, which starts a specifier in unit files; specifiers are not expanded")
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
 }

@@ -3,6 +3,7 @@
 package directive_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,44 +12,63 @@ import (
 	"nomad-systemd-driver/broker/directive"
 )
 
-func TestTableIsWhole(t *testing.T) {
-	seen := map[string]bool{}
-	for _, d := range directive.All() {
-		if seen[d.Name] {
-			t.Errorf("%s is there twice", d.Name)
-		}
-		seen[d.Name] = true
-		if d.Summary == "" || len(d.Buses) == 0 || !slices.Contains(directive.Classes, d.Class) {
-			t.Errorf("%+v lacks something", d)
-		}
-		if got, ok := directive.Lookup(d.Name); !ok || got != d {
-			t.Errorf("%s is not found", d.Name)
-		}
-		for _, b := range d.Buses {
-			if b.Name == "" || b.Signature == "" {
-				t.Errorf("%s has a property %+v", d.Name, b)
-			}
-		}
-		if d.Refused != "" {
-			continue
-		}
-		switch d.Class {
-		case directive.Code, directive.Lifecycle, directive.Manager:
-			t.Errorf("%s is of class %s and not refused", d.Name, d.Class)
-		}
+func lookup(t testing.TB, name string) *directive.Directive {
+	t.Helper()
+	d, ok := directive.Lookup(name)
+	if !ok {
+		t.Fatalf("there is no directive %s", name)
 	}
-	if len(seen) < 300 {
-		t.Errorf("there are %d directives only", len(seen))
+	return d
+}
+
+func TestTableIsWhole(t *testing.T) {
+	closed := []directive.Class{directive.Lifecycle, directive.Manager, directive.Code}
+	last := ""
+	for _, d := range directive.All() {
+		if d.Name <= last {
+			t.Errorf("%s comes after %s, or twice", d.Name, last)
+		}
+		last = d.Name
+		if d.Summary == "" || len(d.Buses) == 0 || !slices.Contains(directive.Classes(), d.Class) || d.Group == "" {
+			t.Errorf("the row of %s is not whole: %+v", d.Name, d)
+		}
+		if d.Since != 0 && d.Since <= 252 {
+			t.Errorf("%s: systemd 252 is the oldest there is", d.Name)
+		}
+		if d.Offered() != (d.Accepts() != "") {
+			t.Errorf("%s: is offered: %t, but accepts %q", d.Name, d.Offered(), d.Accepts())
+		}
+		if d.Offered() && slices.Contains(closed, d.Class) {
+			t.Errorf("%s is offered, but of the closed class %s", d.Name, d.Class)
+		}
+		if found, ok := directive.Lookup(d.Name); !ok || found != d {
+			t.Errorf("Lookup does not find %s", d.Name)
+		}
 	}
 }
 
-// show is what would be sent, as text.
-func show(values []directive.Value) string {
+func TestRefusedDirectivesSayWhy(t *testing.T) {
+	for _, d := range directive.All() {
+		if d.Offered() {
+			continue
+		}
+		for name, err := range map[string]error{
+			"Parse": func() error { _, err := d.Parse([]string{"yes"}); return err }(), "Tightens": d.Tightens(nil, []string{"yes"}),
+		} {
+			if err == nil || !strings.Contains(err.Error(), d.Name+" is refused: "+d.Refused) {
+				t.Errorf("%s of %s gives %v", name, d.Name, err)
+			}
+		}
+	}
+}
+
+// shape is a value as text: name, type and value.
+func shape(values []directive.Value) string {
 	var all []string
 	for _, v := range values {
-		s := fmt.Sprintf("%s %s", v.Name, v.Value)
+		s := fmt.Sprintf("%s=%s %v", v.Name, v.Value.Signature(), v.Value.Value())
 		if v.Since != 0 {
-			s += fmt.Sprintf(" (%d)", v.Since)
+			s += fmt.Sprintf(" since %d", v.Since)
 		}
 		all = append(all, s)
 	}
@@ -56,293 +76,311 @@ func show(values []directive.Value) string {
 }
 
 func TestParse(t *testing.T) {
-	for _, tt := range []struct{ name, lines, want string }{
-		// Lines are separated by "|".
-		{"ProtectHome", "tmpfs", `ProtectHome "tmpfs"`},
-		{"ProtectHome", "on", `ProtectHome "yes"`},
-		{"ProtectHome", "tmpfs|no", `ProtectHome "no"`},
-		{"ProtectHome", "yes|", ""},
-		{"ProtectSystem", "strict", `ProtectSystem "strict"`},
-		{"PrivateTmp", "Yes", `PrivateTmp true`},
-		{"PrivateTmp", "disconnected", `PrivateTmpEx "disconnected" (257)`},
-		{"MemoryHigh", "1.5G", "MemoryHigh @t 1610612736"},
-		{"MemoryHigh", "1G 512M", "MemoryHigh @t 1610612736"},
-		{"MemoryHigh", "infinity", "MemoryHigh @t 18446744073709551615"},
-		{"MemoryHigh", "50%", "MemoryHighScale @u 2147483647"},
-		{"CPUQuota", "20%", "CPUQuotaPerSecUSec @t 200000"},
-		{"CPUQuota", "150.5%", "CPUQuotaPerSecUSec @t 1505000"},
-		{"CPUQuotaPeriodSec", "10ms", "CPUQuotaPeriodUSec @t 10000"},
-		{"CPUQuotaPeriodSec", "1min 30s", "CPUQuotaPeriodUSec @t 90000000"},
-		{"CPUQuotaPeriodSec", "0.25", "CPUQuotaPeriodUSec @t 250000"},
-		{"TimerSlackNSec", "50", "TimerSlackNSec @t 50"},
-		{"TimerSlackNSec", "1us", "TimerSlackNSec @t 1000"},
-		{"LimitNOFILE", "1024:4096", "LimitNOFILE @t 4096; LimitNOFILESoft @t 1024"},
-		{"LimitNOFILE", "infinity", "LimitNOFILE @t 18446744073709551615; LimitNOFILESoft @t 18446744073709551615"},
-		{"LimitCPU", "1500ms", "LimitCPU @t 2; LimitCPUSoft @t 2"},
-		{"LimitFSIZE", "10K", "LimitFSIZE @t 10240; LimitFSIZESoft @t 10240"},
-		{"LimitNICE", "-5", "LimitNICE @t 25; LimitNICESoft @t 25"},
-		{"CPUAffinity", "0 2-3|8", `CPUAffinity @ay [0xd, 0x1]`},
-		{"CPUAffinity", "1||2", `CPUAffinity @ay [0x4]`},
-		{"CPUAffinity", "numa", "CPUAffinityFromNUMA true"},
-		{"NUMAPolicy", "bind", "NUMAPolicy 2"},
-		{"CapabilityBoundingSet", "CAP_CHOWN kill", "CapabilityBoundingSet @t 33"},
-		{"CapabilityBoundingSet", "~CAP_CHOWN", "CapabilityBoundingSet @t 2199023255550"},
-		{"CapabilityBoundingSet", "", "CapabilityBoundingSet @t 0"},
-		{"CapabilityBoundingSet", "CAP_CHOWN|CAP_KILL|~CAP_CHOWN", "CapabilityBoundingSet @t 32"},
-		{"AmbientCapabilities", "CAP_NET_BIND_SERVICE", "AmbientCapabilities @t 1024"},
-		{"RestrictNamespaces", "yes", "RestrictNamespaces @t 0"},
-		{"RestrictNamespaces", "no", "RestrictNamespaces @t 2114060288"},
-		{"RestrictNamespaces", "~user", "RestrictNamespaces @t 1845624832"},
-		{"RestrictNamespaces", "user|net", "RestrictNamespaces @t 1342177280"},
-		{"SystemCallFilter", "@system-service|~@privileged kexec_load:EPERM", `SystemCallFilter (true, ["@system-service"],); SystemCallFilter (false, ["@privileged", "kexec_load:EPERM"],)`},
-		{"SystemCallFilter", "@sandbox", `SystemCallFilter (true, ["@sandbox"],) (257)`},
-		{"SystemCallFilter", "read||write", `SystemCallFilter (true, ["write"],)`},
-		{"SystemCallErrorNumber", "EPERM", "SystemCallErrorNumber 1"},
-		{"SystemCallErrorNumber", "kill", "SystemCallErrorNumber 2147483646"},
-		{"RestrictAddressFamilies", "AF_UNIX AF_INET", `RestrictAddressFamilies (true, ["AF_UNIX", "AF_INET"],)`},
-		{"RestrictAddressFamilies", "none", `RestrictAddressFamilies @(bas) (true, [],)`},
-		{"IPAddressDeny", "any", `IPAddressDeny @a(iayu) [(2, [0x0, 0x0, 0x0, 0x0], 0,), (10, [0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0], 0,)]`},
-		{"IPAddressAllow", "10.1.2.3/8 192.168.1.1", `IPAddressAllow @a(iayu) [(2, [0xa, 0x0, 0x0, 0x0], 8,), (2, [0xc0, 0xa8, 0x1, 0x1], 32,)]`},
-		{"SocketBindAllow", "ipv6:tcp:80-90|any|udp", `SocketBindAllow @a(iiqq) [(10, 6, 11, 80,), (0, 0, 0, 0,), (0, 17, 0, 0,)]`},
-		{"DeviceAllow", "/dev/null rw|char-input", `DeviceAllow [("/dev/null", "rw",), ("char-input", "rwm",)]`},
-		{"IOReadBandwidthMax", "/dev/vda 10M", `IOReadBandwidthMax @a(st) [("/dev/vda", 10000000,)]`},
-		{"IODeviceWeight", "/dev/vda 200|/dev/vdb 5", `IODeviceWeight @a(st) [("/dev/vda", 200,), ("/dev/vdb", 5,)]`},
-		{"ReadOnlyPaths", "/alloc -/opt|+/local", `ReadOnlyPaths ["/alloc", "-/opt", "+/local"]`},
-		{"TemporaryFileSystem", "/var:size=10M,mode=0755 /opt:ro", `TemporaryFileSystem [("/var", "size=10M,mode=0755",), ("/opt", "ro",)]`},
-		{"UMask", "0077", "UMask @u 63"},
-		{"Nice", "-5", "Nice -5"},
-		{"KillSignal", "SIGHUP", "KillSignal 1"},
-		{"KillSignal", "RTMIN+3", "KillSignal 37"},
-		{"SecureBits", "keep-caps noroot", "SecureBits 17"},
-		{"CoredumpFilter", "default shared-dax", "CoredumpFilter @t 307"},
-		{"AppArmorProfile", "-web", `AppArmorProfile (true, "web",)`},
-		{"ExecSearchPath", "/usr/bin:/bin|/opt", `ExecSearchPath ["/usr/bin", "/bin", "/opt"]`},
-		{"SyslogFacility", "local3", "SyslogFacility 19"},
-		{"ManagedOOMMemoryPressureLimit", "10%", "ManagedOOMMemoryPressureLimit @u 429496729"},
-	} {
-		t.Run(tt.name+"="+tt.lines, func(t *testing.T) {
-			d, ok := directive.Lookup(tt.name)
-			if !ok {
-				t.Fatal("it is not in the table")
-			}
-			values, err := d.Parse(strings.Split(tt.lines, "|"))
-			if got := show(values); err != nil || got != tt.want {
-				t.Errorf("got %s, %v\nwant %s", got, err, tt.want)
+	tests := []struct {
+		name  string
+		lines []string
+		want  string
+	}{
+		{"NoNewPrivileges", []string{"YES"}, "NoNewPrivileges=b true"},
+		{"NoNewPrivileges", []string{"yes", "off"}, "NoNewPrivileges=b false"},
+		{"NoNewPrivileges", nil, ""},
+		{"PrivateTmp", []string{"yes"}, "PrivateTmp=b true"},
+		{"PrivateTmp", []string{"disconnected"}, "PrivateTmpEx=s disconnected since 257"},
+		{"PrivateUsers", []string{"full"}, "PrivateUsersEx=s full since 258"},
+		{"ProtectHome", []string{"on"}, "ProtectHome=s yes"},
+		{"ProtectHome", []string{"tmpfs"}, "ProtectHome=s tmpfs"},
+		{"MemoryMax", []string{"1.5G 512M"}, "MemoryMax=t 2147483648"},
+		{"MemoryMax", []string{"infinity"}, "MemoryMax=t 18446744073709551615"},
+		{"MemoryMax", []string{"50%"}, "MemoryMaxScale=u 2147483648"},
+		{"MemoryMax", []string{""}, "MemoryMax=t 18446744073709551615"},
+		{"MemoryLow", []string{""}, "MemoryLow=t 0"},
+		{"MemoryZSwapMax", []string{"0"}, "MemoryZSwapMax=t 0"},
+		{"TasksMax", []string{"12.34%"}, "TasksMaxScale=u 529998964 since 257"},
+		{"CPUQuota", []string{"150%"}, "CPUQuotaPerSecUSec=t 1500000"},
+		{"CPUQuota", []string{"0.01%"}, "CPUQuotaPerSecUSec=t 100 since 257"},
+		{"CPUWeight", []string{"idle"}, "CPUWeight=t 0"},
+		{"RuntimeMaxSec", []string{"1h 30min 1.5s"}, "RuntimeMaxUSec=t 5401500000"},
+		{"TimerSlackNSec", []string{"50us"}, "TimerSlackNSec=t 50000"},
+		{"LimitNOFILE", []string{"1024:4096"}, "LimitNOFILE=t 4096; LimitNOFILESoft=t 1024"},
+		{"LimitCPU", []string{"1500ms"}, "LimitCPU=t 2; LimitCPUSoft=t 2"},
+		{"LimitRTTIME", []string{"100"}, "LimitRTTIME=t 100; LimitRTTIMESoft=t 100"},
+		{"LimitNICE", []string{"+10:-5"}, "LimitNICE=t 25; LimitNICESoft=t 10"},
+		{"AllowedCPUs", []string{"0-1,3", "9"}, "AllowedCPUs=ay [11 2]"},
+		{"AllowedCPUs", []string{"0", "", "1"}, "AllowedCPUs=ay [2]"},
+		{"CPUAffinity", []string{"0", "numa"}, "CPUAffinityFromNUMA=b true"},
+		{"CPUAffinity", []string{"0", "numa", "1"}, "CPUAffinity=ay [2]"},
+		{"AmbientCapabilities", []string{"CAP_KILL", "cap_chown"}, "AmbientCapabilities=t 33"},
+		{"CapabilityBoundingSet", []string{"~CAP_CHOWN"}, "CapabilityBoundingSet=t 2199023255550"},
+		{"CapabilityBoundingSet", []string{""}, "CapabilityBoundingSet=t 0"},
+		{"CapabilityBoundingSet", []string{"CAP_CHOWN CAP_KILL", "~CAP_KILL"}, "CapabilityBoundingSet=t 1"},
+		{"RestrictNamespaces", []string{"yes"}, "RestrictNamespaces=t 0"},
+		{"RestrictNamespaces", []string{"no"}, "RestrictNamespaces=t 2114060288"},
+		{"RestrictNamespaces", []string{"~user"}, "RestrictNamespaces=t 1845624832"},
+		{"RestrictNamespaces", []string{"user", "pid"}, "RestrictNamespaces=t 805306368"},
+		{"RestrictAddressFamilies", []string{"AF_UNIX", "none"}, "RestrictAddressFamilies=(bas) {true []}"},
+		{"SystemCallFilter", []string{"~@mount ptrace:EPERM", "", "read mseal"}, "SystemCallFilter=(bas) {false []}; SystemCallFilter=(bas) {true [read mseal]} since 253"},
+		{"SystemCallErrorNumber", []string{"ENOSYS"}, "SystemCallErrorNumber=i 38"},
+		{"SystemCallErrorNumber", []string{"kill"}, "SystemCallErrorNumber=i 2147483646"},
+		{"IPAddressDeny", []string{"any"}, "IPAddressDeny=a(iayu) [{2 [0 0 0 0] 0} {10 [0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0] 0}]"},
+		{"IPAddressAllow", []string{"10.0.0.0/8"}, "IPAddressAllow=a(iayu) [{2 [10 0 0 0] 8}]"},
+		{"SocketBindAllow", []string{"ipv4:tcp:80-81"}, "SocketBindAllow=a(iiqq) [{2 6 2 80}]"},
+		{"SocketBindDeny", []string{"any"}, "SocketBindDeny=a(iiqq) [{0 0 0 0}]"},
+		{"DeviceAllow", []string{"/dev/null rw", "char-pts"}, "DeviceAllow=a(ss) [{/dev/null rw} {char-pts rwm}]"},
+		{"IOReadBandwidthMax", []string{"/dev/sda 10M"}, "IOReadBandwidthMax=a(st) [{/dev/sda 10000000}]"},
+		{"IODeviceLatencyTargetSec", []string{"/dev/sda 50ms"}, "IODeviceLatencyTargetUSec=a(st) [{/dev/sda 50000}]"},
+		{"ManagedOOMMemoryPressureLimit", []string{"100%"}, "ManagedOOMMemoryPressureLimit=u 4294967295"},
+		{"KillSignal", []string{"SIGRTMIN+3"}, "KillSignal=i 37"},
+		{"SuccessExitStatus", []string{"TEMPFAIL 250", "SIGKILL"}, "SuccessExitStatus=(aiai) {[75 250] [9]}"},
+		{"SuccessExitStatus", []string{""}, "SuccessExitStatus=(aiai) {[] []}"},
+		{"UMask", []string{"077"}, "UMask=u 63"},
+		{"CoredumpFilter", []string{"default", "private-dax"}, "CoredumpFilter=t 179"},
+		{"SecureBits", []string{"keep-caps noroot"}, "SecureBits=i 17"},
+		{"CPUSchedulingPolicy", []string{"batch"}, "CPUSchedulingPolicy=i 3"},
+		{"IOSchedulingClass", []string{"idle"}, "IOSchedulingClass=i 3"},
+		{"NUMAPolicy", []string{"interleave"}, "NUMAPolicy=i 3"},
+		{"SyslogFacility", []string{"local3"}, "SyslogFacility=i 19"},
+		{"AppArmorProfile", []string{"-my//profile"}, "AppArmorProfile=(bs) {true my//profile}"},
+		{"ReadOnlyPaths", []string{"/a -+/b", "/c"}, "ReadOnlyPaths=as [/a -+/b /c]"},
+		{"ReadOnlyPaths", []string{"/a", "", "/c"}, "ReadOnlyPaths=as []; ReadOnlyPaths=as [/c]"},
+		{"ExecSearchPath", []string{"/usr/bin:/bin"}, "ExecSearchPath=as [/usr/bin /bin]"},
+		{"TemporaryFileSystem", []string{"/a:size=1M,ro"}, "TemporaryFileSystem=a(ss) [{/a size=1M,ro}]"},
+		{"LogFilterPatterns", []string{"~a.*b"}, "LogFilterPatterns=a(bs) [{false a.*b}]"},
+		{"SyslogIdentifier", []string{" my program "}, "SyslogIdentifier=s my program"},
+	}
+	for _, test := range tests {
+		t.Run(test.name+"="+strings.Join(test.lines, "|"), func(t *testing.T) {
+			values, err := lookup(t, test.name).Parse(test.lines)
+			if err != nil || shape(values) != test.want {
+				t.Errorf("got %s, %v\nwant %s", shape(values), err, test.want)
 			}
 		})
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
-	for _, tt := range []struct{ name, line, want string }{
-		{"ProtectHome", "tempfs", "did you mean tmpfs?"},
-		{"ProtectSystem", "full", "ProtectSystem=strict for every unit"},
-		{"NoNewPrivileges", "no", "NoNewPrivileges=yes for every unit"},
-		{"NoNewPrivileges", "maybe", "neither yes nor no"},
-		{"MemoryHigh", "10Q", "is not a size"},
-		{"MemoryHigh", "1M 1G", "is not a size"},
-		{"MemoryHigh", "-1", "is not a size"},
-		{"MemoryHigh", "101%", "up to 100%"},
-		{"MemoryHigh", "99999999E", "too large"},
-		{"CPUQuota", "0%", "more than 0%"},
-		{"CPUQuota", "20", "such as 20%"},
-		{"CPUQuotaPeriodSec", "ten", "is not a time span"},
-		{"CPUQuotaPeriodSec", "1.2.3", "is not a time span"},
-		{"LimitNOFILE", "10:5", "soft limit above the hard"},
-		{"LimitNICE", "0", "nice level"},
-		{"CPUAffinity", "3-1", "ranges"},
-		{"CPUAffinity", "9000", "up to 8191"},
-		{"CapabilityBoundingSet", "CAP_NET_BIND_SERVCE", "did you mean net_bind_service?"},
-		{"AmbientCapabilities", "CAP_SYS_ADMIN", "as good as root"},
-		{"AmbientCapabilities", "~", "as good as root"},
-		{"RestrictNamespaces", "time", "none of yes, no, cgroup"},
-		{"SystemCallFilter", "opnat", "did you mean openat?"},
-		{"SystemCallFilter", "@system-servce", "did you mean @system-service?"},
-		{"SystemCallFilter", "read:EPERM", "in a line that denies"},
-		{"SystemCallFilter", "~read:ENOPE", "error number"},
-		{"SystemCallFilter", "~", "names nothing"},
-		{"RestrictAddressFamilies", "AF_INTE", "did you mean AF_"},
-		{"IPAddressDeny", "10.0.0.0/33", "which is not an address"},
-		{"SocketBindAllow", "tcp:0", "FROM-TO"},
-		{"SocketBindAllow", "sctp:80", "FROM-TO"},
-		{"DeviceAllow", "/etc/passwd r", "below /dev"},
-		{"DeviceAllow", "/dev/null x", "made of r, w and m"},
-		{"DeviceAllow", "/dev/../etc/shadow r", "below /dev"},
-		{"IOReadBandwidthMax", "/dev/vda", "a space and a value"},
-		{"ReadOnlyPaths", "alloc", "absolute path"},
-		{"ReadOnlyPaths", "/a/../b", "absolute path"},
-		{"TemporaryFileSystem", "/var:uid=0", "the option uid=0"},
-		{"UMask", "1000", "octal"},
-		{"KillSignal", "SIGNONE", "is not a signal"},
-		{"Restart", "always", "cannot be set"},
-		{"ExecStartPre", "/bin/true", "cannot be set"},
-		{"MemoryMax", "1G", "field of its own"},
-	} {
-		t.Run(tt.name+"="+tt.line, func(t *testing.T) {
-			d, ok := directive.Lookup(tt.name)
-			if !ok {
-				t.Fatal("it is not in the table")
-			}
-			values, err := d.Parse([]string{tt.line})
-			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), tt.name+": ") {
-				t.Errorf("got %s, %v\nwant an error with %q", show(values), err, tt.want)
+func TestParseErrorsHelp(t *testing.T) {
+	tests := []struct{ name, value, want string }{
+		{"ProtectHome", "maybe", `ProtectHome: "maybe" has the unknown value "maybe"; accepted: one of no, read-only, tmpfs, yes; or a boolean`},
+		{"ProtectHome", "tmpf", `did you mean "tmpfs"?`},
+		{"ProtectHome", "", "ProtectHome must not be empty; accepted:"},
+		{"SystemCallFilter", "~ptraec", `did you mean "ptrace"?`},
+		{"SystemCallFilter", "read:EPERM", "has an error for a system call that is allowed"},
+		{"CapabilityBoundingSet", "CAP_NET_BINDSERVICE", `did you mean "CAP_NET_BIND_SERVICE"?`},
+		{"RestrictAddressFamilies", "AF_INTE6", `did you mean "AF_INET6"?`},
+		{"MemoryMax", "lots", "is not a size"},
+		{"MemoryMax", "0", "must not be 0"},
+		{"MemoryMax", "150%", "is out of range"},
+		{"TasksMax", "100%", "is out of range"},
+		{"TasksMax", "", "must not be empty"},
+		{"SystemCallErrorNumber", "0", "must not be 0"},
+		{"ManagedOOMMemoryPressureLimit", "101%", "is more than 100%"},
+		{"StartupMemoryMax", "10%", "is not of this form"},
+		{"AllowedCPUs", "3-1", "lower end above its upper end"},
+		{"AllowedCPUs", "8192", "is more than 8191"},
+		{"LimitNOFILE", "5:4", "soft limit above the hard one"},
+		{"Nice", "20", "is not from -20 to 19"},
+		{"RuntimeMaxSec", "1.5us", "part of a millisecond"},
+		{"IOReadBandwidthMax", "/etc/shadow 1M", "by a path in /dev"},
+		{"SyslogFacility", "auth", "has the unknown value"},
+		{"TemporaryFileSystem", "/a:suid", "mount option other than"},
+		{"SELinuxContext", "-x:y:z", "is not of this form"},
+		{"SyslogIdentifier", "x%n", "starts a specifier"},
+		{"SyslogIdentifier", "x\nUser=root", "control character U+000A"},
+		{"SyslogIdentifier", `x\`, "ends in a backslash"},
+		{"SyslogIdentifier", strings.Repeat("x", 17<<10), "more than 16384"},
+	}
+	for _, test := range tests {
+		t.Run(test.name+"="+test.value[:min(len(test.value), 20)], func(t *testing.T) {
+			_, err := lookup(t, test.name).Parse([]string{"", test.value}[1:])
+			var e *directive.Error
+			if !errors.As(err, &e) || e.Directive != test.name || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 		})
 	}
 }
 
-// TestNothingHostileIsTaken: whatever directive, whatever stands before it.
-func TestNothingHostileIsTaken(t *testing.T) {
-	starts := []string{"", "yes", "/a", "1", "1G", "read", "AF_UNIX", "-/a", "web", "SIGTERM", "/dev/null r", "strict", "10%", "~read"}
-	ends := []string{"\nExecStopPost=+/bin/id", "\r", "\x00", `\`, "%H", "%%", "\x7f", "\xff", `"`, "'", "\u2028\n", "\x1b[0m"}
-	for _, d := range directive.All() {
-		for _, start := range starts {
-			for _, end := range ends {
-				if values, err := d.Parse([]string{start + end}); err == nil {
-					t.Errorf("%s=%q is taken: %s", d.Name, start+end, show(values))
-				}
-				if values, err := d.Parse([]string{"", start + " " + end + " "}); err == nil {
-					t.Errorf("%s=%q is taken: %s", d.Name, start+" "+end, show(values))
-				}
-			}
+func TestEveryDirectiveTakesSomethingAndNotAnything(t *testing.T) {
+	for _, d := range offered() {
+		if n := len(accepted(d, corpus())); n == 0 || n == len(corpus()) {
+			t.Errorf("%s takes %d of %d values", d.Name, n, len(corpus()))
 		}
 	}
 }
 
-func TestTightens(t *testing.T) {
-	for _, tt := range []struct {
-		name, base, next string // lines; "-" for none
-		want             bool
-	}{
-		{"PrivateNetwork", "-", "yes", true},
-		{"PrivateNetwork", "yes", "no", false},
-		{"PrivateNetwork", "yes", "yes", true},
-		{"PrivateNetwork", "no", "yes", true},
-		{"PrivateNetwork", "yes", "", false},
-		{"ProtectHome", "read-only", "yes", true},
-		{"ProtectHome", "yes", "read-only", false},
-		{"ProtectHome", "yes", "on", true},
-		{"ProtectHome", "yes", "", false},
-		{"PrivateTmp", "yes", "disconnected", true},
-		{"PrivateTmp", "disconnected", "yes", false},
-		{"CapabilityBoundingSet", "-", "CAP_CHOWN", true},
-		{"CapabilityBoundingSet", "CAP_CHOWN CAP_KILL", "~CAP_KILL", true},
-		{"CapabilityBoundingSet", "CAP_CHOWN", "CAP_KILL", false},
-		{"CapabilityBoundingSet", "CAP_CHOWN", "", true}, // no capability is left
-		{"AmbientCapabilities", "-", "CAP_KILL", false},
-		{"RestrictNamespaces", "-", "yes", true},
-		{"RestrictNamespaces", "yes", "no", false},
-		{"RestrictNamespaces", "yes", "user", false},
-		{"SystemCallFilter", "@system-service", "~@privileged", true},
-		{"SystemCallFilter", "@system-service", "@mount", false},
-		{"SystemCallFilter", "~@mount", "read", false},
-		{"SystemCallFilter", "-", "@system-service|~@privileged", true},
-		{"SystemCallFilter", "-", "@system-service|@mount", false},
-		{"SystemCallFilter", "@system-service", "", false},
-		{"RestrictAddressFamilies", "AF_UNIX", "none", true},
-		{"RestrictAddressFamilies", "none", "AF_UNIX", false},
-		{"IPAddressDeny", "any", "", false},
-		{"IPAddressDeny", "-", "any", true},
-		{"IPAddressAllow", "-", "any", false},
-		{"LimitNOFILE", "1024", "512", true},
-		{"LimitNOFILE", "1024", "2048", false},
-		{"LimitNOFILE", "-", "2048", false},
-		{"MemoryHigh", "1G", "512M", true},
-		{"MemoryHigh", "1G", "infinity", false},
-		{"MemoryHigh", "1G", "10%", false},
-		{"CPUQuota", "-", "20%", true},
-		{"UMask", "0022", "0077", true},
-		{"UMask", "0077", "0022", false},
-		{"Nice", "-", "5", false},
-		{"Nice", "5", "5", true},
-		{"DeviceAllow", "-", "/dev/null r", false},
-		{"ReadOnlyPaths", "/alloc", "/local", true},
-		{"InaccessiblePaths", "/alloc", "", false},
-	} {
-		t.Run(fmt.Sprintf("%s %s then %s", tt.name, tt.base, tt.next), func(t *testing.T) {
-			d, ok := directive.Lookup(tt.name)
-			if !ok {
-				t.Fatal("it is not in the table")
+// TestNoValueLeavesItsLine is about PID 1's unit file, where some values are
+// written as they are.
+func TestNoValueLeavesItsLine(t *testing.T) {
+	for _, d := range offered() {
+		for _, value := range hostile {
+			values, err := d.Parse([]string{value})
+			if err != nil {
+				continue
 			}
-			var base []string
-			if tt.base != "-" {
-				base = strings.Split(tt.base, "|")
+			checkValues(t, d, []string{value}, values)
+			if strings.ContainsAny(value, "\n\r\x00\t") || strings.HasSuffix(strings.TrimSpace(value), `\`) {
+				t.Errorf("%s takes %q", d.Name, value)
 			}
-			if err := d.Tightens(base, strings.Split(tt.next, "|")); (err == nil) != tt.want {
-				t.Errorf("got %v, want %t", err, tt.want)
-			}
-		})
-	}
-}
-
-func TestClassOf(t *testing.T) {
-	for _, tt := range []struct {
-		name, line string
-		want       directive.Class
-	}{
-		{"Nice", "5", directive.Resource},
-		{"Nice", "-5", directive.Priority},
-		{"CPUSchedulingPolicy", "batch", directive.Resource},
-		{"CPUSchedulingPolicy", "fifo", directive.Priority},
-		{"OOMScoreAdjust", "-1", directive.Priority},
-		{"LimitMEMLOCK", "1", directive.Priority},
-		{"MemoryMin", "1G", directive.Priority},
-		{"PrivateNetwork", "no", directive.Safe},
-	} {
-		d, _ := directive.Lookup(tt.name)
-		if got := d.ClassOf([]string{tt.line}); got != tt.want {
-			t.Errorf("%s=%s is of class %s, want %s", tt.name, tt.line, got, tt.want)
+		}
+		for _, c := range accepted(d, corpus()) {
+			checkValues(t, d, c.lines, c.values)
 		}
 	}
 }
 
 func TestNearest(t *testing.T) {
-	for in, want := range map[string]string{"ProtectHostame": "ProtectHostname", "protectsystem": "ProtectSystem", "Memoryhigh": "MemoryHigh", "XQZW": ""} {
-		if got, _ := directive.Nearest(in); got != want {
-			t.Errorf("%s is like %q, want %q", in, got, want)
+	tests := map[string]string{
+		"ProtectHom": "ProtectHome", "protecthome": "ProtectHome", "MemroyMax": "MemoryMax", "NoNewPriviliges": "NoNewPrivileges",
+		"CapabilityBoundSet": "CapabilityBoundingSet", "LimitNoFile": "LimitNOFILE", "ReadonlyPath": "ReadOnlyPaths",
+		"": "", "Frobnicate": "", "x": "",
+	}
+	for name, want := range tests {
+		if got, ok := directive.Nearest(name); got != want || ok != (want != "") {
+			t.Errorf("Nearest(%q) = %q, %t, want %q", name, got, ok, want)
 		}
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	for _, d := range directive.All() {
-		f.Add(d.Name, "yes")
+func TestTightens(t *testing.T) {
+	tests := []struct {
+		name         string
+		base, values []string
+		ok           bool
+	}{
+		{"NoNewPrivileges", nil, []string{"yes"}, true},
+		{"NoNewPrivileges", nil, []string{"no"}, true},
+		{"NoNewPrivileges", []string{"yes"}, []string{"true"}, true},
+		{"NoNewPrivileges", []string{"yes"}, []string{"no"}, false},
+		{"NoNewPrivileges", []string{"yes"}, []string{"no", "yes"}, true},
+		{"NoNewPrivileges", []string{"yes"}, nil, true},
+		{"ProtectHome", []string{"tmpfs"}, []string{"yes"}, true},
+		{"ProtectHome", []string{"tmpfs"}, []string{"read-only"}, false},
+		{"ProtectControlGroups", []string{"yes"}, []string{"private"}, false},
+		{"ProtectControlGroups", []string{"private"}, []string{"strict"}, true},
+		{"ProtectSystem", nil, []string{"full"}, true},
+		{"ProtectProc", []string{"invisible"}, []string{"default"}, false},
+		{"KeyringMode", nil, []string{"shared"}, false},
+		{"DevicePolicy", []string{"closed"}, []string{"strict"}, true},
+		{"DevicePolicy", []string{"closed"}, []string{"auto"}, false},
+		{"CapabilityBoundingSet", nil, []string{"CAP_KILL"}, true},
+		{"CapabilityBoundingSet", []string{"CAP_KILL"}, []string{"CAP_CHOWN"}, false},
+		{"CapabilityBoundingSet", []string{"CAP_KILL"}, []string{"", "CAP_KILL"}, true},
+		{"CapabilityBoundingSet", []string{"CAP_KILL CAP_CHOWN"}, []string{"~CAP_CHOWN"}, true},
+		{"CapabilityBoundingSet", []string{"CAP_KILL"}, []string{"~"}, false},
+		{"AmbientCapabilities", nil, []string{"CAP_KILL"}, false},
+		{"AmbientCapabilities", []string{"CAP_KILL"}, []string{""}, true},
+		{"RestrictNamespaces", nil, []string{"user"}, true},
+		{"RestrictNamespaces", []string{"yes"}, []string{"user"}, false},
+		{"RestrictNamespaces", []string{"user pid"}, []string{"~pid"}, true},
+		{"RestrictNamespaces", []string{"yes"}, []string{""}, false},
+		{"RestrictAddressFamilies", nil, []string{"AF_UNIX"}, true},
+		{"RestrictAddressFamilies", []string{"AF_UNIX AF_INET"}, []string{"~AF_INET"}, true},
+		{"RestrictAddressFamilies", []string{"AF_UNIX"}, []string{"AF_INET"}, false},
+		{"RestrictAddressFamilies", []string{"AF_UNIX"}, []string{"", "~AF_INET"}, false},
+		{"RestrictAddressFamilies", []string{"~AF_PACKET"}, []string{"~AF_ALG"}, true},
+		{"RestrictAddressFamilies", []string{"~AF_PACKET"}, []string{"AF_PACKET"}, false},
+		{"RestrictAddressFamilies", []string{"~AF_PACKET"}, []string{"", "AF_UNIX"}, true},
+		{"RestrictAddressFamilies", []string{"AF_UNIX"}, []string{"none"}, true},
+		{"RestrictAddressFamilies", []string{"none"}, []string{"~AF_UNIX"}, false},
+		{"RestrictAddressFamilies", []string{"none"}, []string{"AF_UNIX"}, false},
+		{"RestrictAddressFamilies", []string{"AF_UNIX"}, []string{"~AF_UNIX", "~AF_INET"}, true},
+		{"RestrictNetworkInterfaces", []string{"lo eth0"}, []string{"~eth0"}, true},
+		{"RestrictNetworkInterfaces", []string{"lo"}, []string{"~lo"}, false},
+		{"RestrictNetworkInterfaces", []string{"~eth0"}, []string{"", "eth0alias"}, false},
+		{"RestrictNetworkInterfaces", nil, []string{"~eth0"}, true},
+		{"RestrictAddressFamilies", []string{"~AF_UNIX"}, []string{"", "AF_LOCAL"}, false},
+		{"SystemCallFilter", nil, []string{"@system-service"}, true},
+		{"SystemCallFilter", []string{"@system-service"}, []string{"~@resources"}, true},
+		{"SystemCallFilter", []string{"@system-service"}, []string{"mount"}, false},
+		{"SystemCallFilter", []string{"~@mount"}, []string{"", "~@swap"}, false},
+		{"SystemCallFilter", []string{"~@mount"}, []string{"~@swap"}, true},
+		{"SystemCallArchitectures", []string{"native x86"}, []string{"", "native"}, true},
+		{"SystemCallArchitectures", []string{"native"}, []string{"x86"}, false},
+		{"IPAddressDeny", []string{"10.0.0.0/8"}, []string{"any"}, true},
+		{"IPAddressDeny", []string{"any"}, []string{"", "10.0.0.0/8"}, false},
+		{"IPAddressAllow", nil, []string{"localhost"}, false},
+		{"IPAddressAllow", []string{"10.0.0.0/8"}, []string{"", "10.1.0.0/16"}, true},
+		{"IPAddressAllow", []string{"10.1.0.0/16"}, []string{"10.0.0.0/8"}, false},
+		{"SocketBindDeny", nil, []string{"any"}, true},
+		{"SocketBindDeny", []string{"any"}, []string{""}, false},
+		{"SocketBindAllow", []string{"tcp:80-90"}, []string{"", "ipv4:tcp:85"}, true},
+		{"SocketBindAllow", []string{"tcp:80"}, []string{"udp:80"}, false},
+		{"InaccessiblePaths", []string{"/a"}, []string{"/b"}, true},
+		{"InaccessiblePaths", []string{"/a"}, []string{"", "/b"}, false},
+		{"ExecPaths", []string{"/a"}, []string{"/b"}, false},
+		{"ExecPaths", []string{"/a"}, []string{""}, true},
+		{"MemoryMax", nil, []string{"1G"}, true},
+		{"MemoryMax", []string{"1G"}, []string{"512M"}, true},
+		{"MemoryMax", []string{"1G"}, []string{"2G"}, false},
+		{"MemoryMax", []string{"1G"}, []string{"1%"}, false},
+		{"MemoryMax", []string{"10%"}, []string{"1K"}, false},
+		{"MemoryMax", nil, []string{"10%"}, true},
+		{"MemoryMin", nil, []string{"1M"}, false},
+		{"MemoryMin", nil, []string{"1%"}, false},
+		{"StartupMemoryMax", nil, []string{"1G"}, false},
+		{"StartupMemoryMax", []string{"2G"}, []string{"1G"}, true},
+		{"StartupAllowedCPUs", nil, []string{"0"}, false},
+		{"MemorySwapMax", []string{"1G"}, []string{"0"}, true},
+		{"TasksMax", []string{"10"}, []string{"infinity"}, false},
+		{"CPUQuota", []string{"100%"}, []string{"50%"}, true},
+		{"CPUQuota", []string{"100%"}, []string{""}, false},
+		{"LimitNOFILE", nil, []string{"10"}, false},
+		{"LimitNOFILE", []string{"100:200"}, []string{"50:200"}, true},
+		{"LimitNOFILE", []string{"100:200"}, []string{"150:200"}, false},
+		{"LimitNOFILE", []string{"100:200"}, []string{"100:201"}, false},
+		{"IOReadBandwidthMax", nil, []string{"/dev/sda 1M"}, false},
+		{"IOReadBandwidthMax", []string{"/dev/sda 1M"}, []string{"/dev/sda 500K"}, true},
+		{"IOReadBandwidthMax", []string{"/dev/sda 1M"}, []string{"/dev/sda 2M"}, false},
+		{"IOReadBandwidthMax", []string{"/dev/sda 1M"}, []string{"/dev/sdb 2M"}, false},
+		{"IOReadBandwidthMax", []string{"/dev/sda 1M"}, []string{""}, false},
+		{"DeviceAllow", nil, []string{"/dev/null r"}, false},
+		{"DeviceAllow", []string{"/dev/null rw"}, []string{"", "/dev/null r"}, true},
+		{"DeviceAllow", []string{"/dev/null r"}, []string{"/dev/null w"}, false},
+		{"Nice", nil, []string{"5"}, true},
+		{"Nice", nil, []string{"-5"}, false},
+		{"Nice", []string{"5"}, []string{"+5"}, true},
+		{"OOMScoreAdjust", []string{"100"}, []string{"50"}, false},
+		{"UMask", nil, []string{"077"}, true},
+		{"UMask", []string{"077"}, []string{"022"}, false},
+		{"CPUWeight", nil, []string{"10000"}, true},
+		{"CPUWeight", []string{"100"}, []string{"200"}, false},
+		{"CPUWeight", []string{"100"}, []string{"100"}, true},
+		{"CPUSchedulingPolicy", nil, []string{"batch"}, true},
+		{"CPUSchedulingPolicy", nil, []string{"fifo"}, false},
+		{"AllowedCPUs", []string{"0-3"}, []string{"", "1"}, true},
+		{"AllowedCPUs", []string{"0-3"}, []string{"4"}, false},
+		{"AllowedCPUs", []string{"0-3"}, []string{""}, false},
+		{"SyslogIdentifier", nil, []string{"x"}, false},
+		{"SyslogIdentifier", []string{"x"}, []string{"x"}, true},
+		{"TemporaryFileSystem", []string{"/a"}, []string{"/b"}, false},
+		{"MemoryMax", []string{"1G"}, []string{"nonsense"}, false},
+		{"MemoryMax", []string{"nonsense"}, []string{"1G"}, false},
 	}
-	for _, s := range []string{"1G 5", "~@mount read:EPERM", "ipv4:tcp:1-2", "/a:ro,size=1", "10.0.0.0/8 any", "1min 2.5s", "0-3,8", "1:infinity", "/dev/sda 10%"} {
-		f.Add("MemoryHigh", s)
+	for _, test := range tests {
+		t.Run(fmt.Sprintf("%s=%q then %q", test.name, test.base, test.values), func(t *testing.T) {
+			if err := lookup(t, test.name).Tightens(test.base, test.values); (err == nil) != test.ok {
+				t.Errorf("got %v, want it allowed: %t", err, test.ok)
+			}
+		})
 	}
-	f.Fuzz(func(t *testing.T, name, line string) {
-		d, ok := directive.Lookup(name)
-		if !ok {
-			return
-		}
-		values, err := d.Parse(strings.Split(line, "|"))
-		if err != nil {
-			return
-		}
-		for _, v := range values {
-			if !slices.ContainsFunc(d.Buses, func(b directive.Bus) bool { return b.Name == v.Name && b.Signature == v.Value.Signature().String() }) {
-				t.Errorf("%s=%q gives %s of %s, which the table does not have", name, line, v.Name, v.Value.Signature())
-			}
-			if text := v.Value.String(); strings.ContainsAny(text, "\n\r\x00") || strings.Contains(text, `\\`) {
-				t.Errorf("%s=%q gives %q", name, line, text)
-			}
-		}
-	})
 }
 
-func TestMerge(t *testing.T) {
-	d, _ := directive.Lookup("RestrictAddressFamilies")
-	for lines, want := range map[string]string{
-		"AF_UNIX AF_INET|AF_INET6|~AF_INET": `RestrictAddressFamilies (true, ["AF_UNIX", "AF_INET6"],)`,
-		"~AF_PACKET|~AF_NETLINK":            `RestrictAddressFamilies (false, ["AF_PACKET", "AF_NETLINK"],)`,
-	} {
-		values, err := d.Parse(strings.Split(lines, "|"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := show(directive.Merge(values)); got != want {
-			t.Errorf("%s: got %s, want %s", lines, got, want)
+// TestTightensIsAnOrder checks what holds of each order: nothing loosens nothing,
+// and what may be added can be parsed together with what it is added to.
+func TestTightensIsAnOrder(t *testing.T) {
+	for _, d := range offered() {
+		cases := accepted(d, corpus())
+		for i, c := range cases {
+			if err := d.Tightens(c.lines, nil); err != nil {
+				t.Errorf("%s: adding nothing is refused: %v", c, err)
+			}
+			next := cases[(i+1)%len(cases)].lines
+			if d.Tightens(c.lines, next) != nil {
+				continue
+			}
+			both := slices.Concat(c.lines, next)
+			if _, err := d.Parse(both); err != nil {
+				t.Errorf("%s: %q may be added, but not parsed: %v", c, next, err)
+			}
 		}
 	}
 }

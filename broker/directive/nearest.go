@@ -2,53 +2,65 @@
 
 package directive
 
-import (
-	"fmt"
-	"iter"
-	"strings"
-)
+import "strings"
 
-// nearest is the word most like s, if one is alike: in other case, or with at
-// most a third of its letters changed.
-func nearest(s string, words iter.Seq[string]) (string, bool) {
-	best, least := "", min(len(s), 64)/3+1
-	for w := range words {
-		if d := distance(strings.ToLower(s), strings.ToLower(w), least); d < least {
-			best, least = w, d
+// Nearest finds the directive that somebody who wrote name may have meant.
+func Nearest(name string) (string, bool) {
+	return nearest(name, func(yield func(string) bool) {
+		for _, d := range all {
+			if !yield(d.Name) {
+				return
+			}
+		}
+	})
+}
+
+// nearest finds the name that the fewest typing errors make into word: up to a
+// third of its letters, not counting letters in the wrong case.
+func nearest(word string, names func(yield func(string) bool)) (string, bool) {
+	const longest = 64
+	if word == "" || len(word) > longest {
+		return "", false
+	}
+	best, most := "", 0
+	lower := strings.ToLower(word)
+	for name := range names {
+		limit := max(1, min(len(name), len(word))/3)
+		d := distance(lower, strings.ToLower(name), limit)
+		if d > limit {
+			continue
+		}
+		// Of the equally near ones the first by name: maps have no order.
+		if best == "" || d < most || d == most && name < best {
+			best, most = name, d
 		}
 	}
 	return best, best != ""
 }
 
-// didYouMean ends a message about a word that is not one of words.
-func didYouMean(s string, words iter.Seq[string]) string {
-	if w, ok := nearest(s, words); ok {
-		return fmt.Sprintf("; did you mean %s?", w)
-	}
-	return ""
-}
-
-// distance is how many letters must be added, removed or changed to make b of a
-// (Levenshtein), or limit if it is at least that.
+// distance counts the letters to insert, delete, replace or swap with their
+// neighbor to make a into b; more than limit may be any number above it.
 func distance(a, b string, limit int) int {
-	if max(len(a)-len(b), len(b)-len(a)) >= limit {
-		return limit
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
 		}
+		before, last, row = last, row, before
 	}
-	return min(row[len(b)], limit)
+	return last[len(b)]
 }

@@ -2,168 +2,74 @@
 
 package directive
 
-import (
-	"errors"
-	"fmt"
-	"math"
-	"strconv"
-	"strings"
-)
+// The kernel's and systemd's names of numbers.
 
-// infinity is "no limit" to systemd, CGROUP_LIMIT_MAX and RLIM_INFINITY.
-const infinity = math.MaxUint64
-
-const blank = " \t"
-
-// parseInt is a whole number from least to most.
-func parseInt(least, most int32) func(string) (int32, error) {
-	return func(text string) (int32, error) {
-		n, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || int32(n) < least || int32(n) > most {
-			return 0, fmt.Errorf("is not a whole number from %d to %d", least, most)
-		}
-		return int32(n), nil
-	}
+var capabilityNumbers = map[string]int{
+	"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_DAC_READ_SEARCH": 2, "CAP_FOWNER": 3, "CAP_FSETID": 4,
+	"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_SETPCAP": 8, "CAP_LINUX_IMMUTABLE": 9,
+	"CAP_NET_BIND_SERVICE": 10, "CAP_NET_BROADCAST": 11, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13,
+	"CAP_IPC_LOCK": 14, "CAP_IPC_OWNER": 15, "CAP_SYS_MODULE": 16, "CAP_SYS_RAWIO": 17,
+	"CAP_SYS_CHROOT": 18, "CAP_SYS_PTRACE": 19, "CAP_SYS_PACCT": 20, "CAP_SYS_ADMIN": 21,
+	"CAP_SYS_BOOT": 22, "CAP_SYS_NICE": 23, "CAP_SYS_RESOURCE": 24, "CAP_SYS_TIME": 25,
+	"CAP_SYS_TTY_CONFIG": 26, "CAP_MKNOD": 27, "CAP_LEASE": 28, "CAP_AUDIT_WRITE": 29,
+	"CAP_AUDIT_CONTROL": 30, "CAP_SETFCAP": 31, "CAP_MAC_OVERRIDE": 32, "CAP_MAC_ADMIN": 33,
+	"CAP_SYSLOG": 34, "CAP_WAKE_ALARM": 35, "CAP_BLOCK_SUSPEND": 36, "CAP_AUDIT_READ": 37,
+	"CAP_PERFMON": 38, "CAP_BPF": 39, "CAP_CHECKPOINT_RESTORE": 40,
 }
 
-// parseUint is a whole number from least to most.
-func parseUint(least, most uint64) func(string) (uint64, error) {
-	return func(text string) (uint64, error) {
-		n, err := strconv.ParseUint(text, 10, 64)
-		if err != nil || n < least || n > most {
-			return 0, fmt.Errorf("is not a whole number from %d to %d", least, most)
-		}
-		return n, nil
-	}
+// errnoNumbers are those of amd64, arm64 and most others.
+var errnoNumbers = map[string]int{
+	"EPERM": 1, "ENOENT": 2, "ESRCH": 3, "EINTR": 4, "EIO": 5, "ENXIO": 6, "E2BIG": 7, "ENOEXEC": 8,
+	"EBADF": 9, "ECHILD": 10, "EAGAIN": 11, "EWOULDBLOCK": 11, "ENOMEM": 12, "EACCES": 13, "EFAULT": 14,
+	"ENOTBLK": 15, "EBUSY": 16, "EEXIST": 17, "EXDEV": 18, "ENODEV": 19, "ENOTDIR": 20, "EISDIR": 21,
+	"EINVAL": 22, "ENFILE": 23, "EMFILE": 24, "ENOTTY": 25, "ETXTBSY": 26, "EFBIG": 27, "ENOSPC": 28,
+	"ESPIPE": 29, "EROFS": 30, "EMLINK": 31, "EPIPE": 32, "EDOM": 33, "ERANGE": 34, "EDEADLK": 35,
+	"EDEADLOCK": 35, "ENAMETOOLONG": 36, "ENOLCK": 37, "ENOSYS": 38, "ENOTEMPTY": 39, "ELOOP": 40,
+	"ENOMSG": 42, "EIDRM": 43, "ECHRNG": 44, "EL2NSYNC": 45, "EL3HLT": 46, "EL3RST": 47, "ELNRNG": 48,
+	"EUNATCH": 49, "ENOCSI": 50, "EL2HLT": 51, "EBADE": 52, "EBADR": 53, "EXFULL": 54, "ENOANO": 55,
+	"EBADRQC": 56, "EBADSLT": 57, "EBFONT": 59, "ENOSTR": 60, "ENODATA": 61, "ETIME": 62, "ENOSR": 63,
+	"ENONET": 64, "ENOPKG": 65, "EREMOTE": 66, "ENOLINK": 67, "EADV": 68, "ESRMNT": 69, "ECOMM": 70,
+	"EPROTO": 71, "EMULTIHOP": 72, "EDOTDOT": 73, "EBADMSG": 74, "EOVERFLOW": 75, "ENOTUNIQ": 76,
+	"EBADFD": 77, "EREMCHG": 78, "ELIBACC": 79, "ELIBBAD": 80, "ELIBSCN": 81, "ELIBMAX": 82,
+	"ELIBEXEC": 83, "EILSEQ": 84, "ERESTART": 85, "ESTRPIPE": 86, "EUSERS": 87, "ENOTSOCK": 88,
+	"EDESTADDRREQ": 89, "EMSGSIZE": 90, "EPROTOTYPE": 91, "ENOPROTOOPT": 92, "EPROTONOSUPPORT": 93,
+	"ESOCKTNOSUPPORT": 94, "EOPNOTSUPP": 95, "ENOTSUP": 95, "EPFNOSUPPORT": 96, "EAFNOSUPPORT": 97,
+	"EADDRINUSE": 98, "EADDRNOTAVAIL": 99, "ENETDOWN": 100, "ENETUNREACH": 101, "ENETRESET": 102,
+	"ECONNABORTED": 103, "ECONNRESET": 104, "ENOBUFS": 105, "EISCONN": 106, "ENOTCONN": 107,
+	"ESHUTDOWN": 108, "ETOOMANYREFS": 109, "ETIMEDOUT": 110, "ECONNREFUSED": 111, "EHOSTDOWN": 112,
+	"EHOSTUNREACH": 113, "EALREADY": 114, "EINPROGRESS": 115, "ESTALE": 116, "EUCLEAN": 117,
+	"ENOTNAM": 118, "ENAVAIL": 119, "EISNAM": 120, "EREMOTEIO": 121, "EDQUOT": 122, "ENOMEDIUM": 123,
+	"EMEDIUMTYPE": 124, "ECANCELED": 125, "ENOKEY": 126, "EKEYEXPIRED": 127, "EKEYREVOKED": 128,
+	"EKEYREJECTED": 129, "EOWNERDEAD": 130, "ENOTRECOVERABLE": 131, "ERFKILL": 132, "EHWPOISON": 133,
 }
 
-// parseOctal is a mode of at most most.
-func parseOctal(most uint32) func(string) (uint32, error) {
-	return func(text string) (uint32, error) {
-		n, err := strconv.ParseUint(text, 8, 32)
-		if err != nil || uint32(n) > most {
-			return 0, fmt.Errorf("is not an octal mode from 0000 to %04o", most)
-		}
-		return uint32(n), nil
-	}
+// signalNumbers are those of amd64, arm64 and most others.
+var signalNumbers = map[string]int{
+	"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9,
+	"USR1": 10, "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15, "STKFLT": 16, "CHLD": 17,
+	"CONT": 18, "STOP": 19, "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23, "XCPU": 24, "XFSZ": 25,
+	"VTALRM": 26, "PROF": 27, "WINCH": 28, "IO": 29, "PWR": 30, "SYS": 31,
 }
 
-// digits splits the decimal number off the start of s.
-func digits(s string) (number, rest string) {
-	n := 0
-	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
-		n++
-	}
-	return s[:n], s[n:]
+// exitStatusNumbers are the names that systemd.exec(5) gives exit statuses.
+var exitStatusNumbers = map[string]int{
+	"SUCCESS": 0, "FAILURE": 1, "INVALIDARGUMENT": 2, "NOTIMPLEMENTED": 3, "NOPERMISSION": 4,
+	"NOTINSTALLED": 5, "NOTCONFIGURED": 6, "NOTRUNNING": 7, "USAGE": 64, "DATAERR": 65, "NOINPUT": 66,
+	"NOUSER": 67, "NOHOST": 68, "UNAVAILABLE": 69, "SOFTWARE": 70, "OSERR": 71, "OSFILE": 72,
+	"CANTCREAT": 73, "IOERR": 74, "TEMPFAIL": 75, "PROTOCOL": 76, "NOPERM": 77, "CONFIG": 78, "CHDIR": 200,
+	"NICE": 201, "FDS": 202, "EXEC": 203, "MEMORY": 204, "LIMITS": 205, "OOM_ADJUST": 206,
+	"SIGNAL_MASK": 207, "STDIN": 208, "STDOUT": 209, "CHROOT": 210, "IOPRIO": 211, "TIMERSLACK": 212,
+	"SECUREBITS": 213, "SETSCHEDULER": 214, "CPUAFFINITY": 215, "GROUP": 216, "USER": 217,
+	"CAPABILITIES": 218, "CGROUP": 219, "SETSID": 220, "CONFIRM": 221, "STDERR": 222, "PAM": 224,
+	"NETWORK": 225, "NAMESPACE": 226, "NO_NEW_PRIVILEGES": 227, "SECCOMP": 228, "SELINUX_CONTEXT": 229,
+	"PERSONALITY": 230, "APPARMOR": 231, "ADDRESS_FAMILIES": 232, "RUNTIME_DIRECTORY": 233, "CHOWN": 234,
+	"SMACK_PROCESS_LABEL": 235, "KEYRING": 236, "STATE_DIRECTORY": 237, "CACHE_DIRECTORY": 238,
+	"LOGS_DIRECTORY": 239, "CONFIGURATION_DIRECTORY": 240, "NUMA_POLICY": 241, "CREDENTIALS": 242,
+	"BPF": 243, "KSM": 244, "EXCEPTION": 255,
 }
 
-var sizeSuffixes = []string{"E", "P", "T", "G", "M", "K", "B", ""}
-
-// parseSize is a number of bytes with suffixes that stand for powers of base,
-// such as 1.5G or "1G 512M" (parse_size in systemd's basic/parse-util.c).
-func parseSize(base float64) func(string) (uint64, error) {
-	return func(text string) (uint64, error) {
-		problem := errors.New("is not a size, such as 512M or 1.5G, or infinity")
-		var total uint64
-		rest, first := text, 0
-		for {
-			number, after := digits(strings.TrimLeft(rest, blank))
-			whole, err := strconv.ParseUint(number, 10, 64)
-			if err != nil {
-				return 0, problem
-			}
-			fraction := 0.0
-			if strings.HasPrefix(after, ".") {
-				var part string
-				part, after = digits(after[1:])
-				if fraction, err = strconv.ParseFloat("0."+part+"0", 64); err != nil {
-					return 0, problem
-				}
-			}
-			after = strings.TrimLeft(after, blank)
-			i := first
-			for i < len(sizeSuffixes) && !strings.HasPrefix(after, sizeSuffixes[i]) {
-				i++
-			}
-			if i == len(sizeSuffixes) {
-				return 0, problem
-			}
-			factor := math.Pow(base, float64(max(0, 6-i)))
-			n := uint64(fraction * factor)
-			if float64(whole) > (math.MaxUint64-factor)/factor || total+whole*uint64(factor)+n < total {
-				return 0, errors.New("is too large")
-			}
-			total += whole*uint64(factor) + n
-			rest, first = after[len(sizeSuffixes[i]):], i+1
-			if rest == "" {
-				return total, nil
-			}
-		}
-	}
-}
-
-// sizeLimit is a size or infinity.
-func sizeLimit(base float64) func(string) (uint64, error) {
-	return func(text string) (uint64, error) {
-		if text == "infinity" {
-			return infinity, nil
-		}
-		n, err := parseSize(base)(text)
-		if n == infinity {
-			return 0, errors.New("is too large; write infinity for no limit")
-		}
-		return n, err
-	}
-}
-
-// memory is a size, a percentage of the host's memory, or infinity.
-func memory(bus string) parser {
-	return func(lines []string) ([]Value, error) {
-		text := lines[len(lines)-1]
-		if strings.HasSuffix(text, "%") {
-			n, err := parsePercent(100)(text)
-			if err != nil {
-				return nil, err
-			}
-			return only(bus+"Scale", scale(n)), nil
-		}
-		return scalar(bus, sizeLimit(1024))(lines)
-	}
-}
-
-// scale is permyriad as systemd keeps it: 2³²-1 is all.
-func scale(permyriad uint64) uint32 {
-	return uint32(permyriad * math.MaxUint32 / 10000) //nolint:gosec // at most 100%
-}
-
-// parsePercent is a percentage with at most two decimals, times 100.
-func parsePercent(most uint64) func(string) (uint64, error) {
-	return func(text string) (uint64, error) {
-		problem := fmt.Errorf("is not a percentage up to %d%%, such as 20%%", most)
-		number, ok := strings.CutSuffix(text, "%")
-		whole, decimals, dot := strings.Cut(number, ".")
-		if !ok || dot && (decimals == "" || len(decimals) > 2) {
-			return 0, problem
-		}
-		n, err := strconv.ParseUint(whole+(decimals + "00")[:2], 10, 32)
-		if err != nil || whole == "" || n > most*100 {
-			return 0, problem
-		}
-		return n, nil
-	}
-}
-
-// cpuQuota is a share of one CPU's time, in microseconds of each second.
-func cpuQuota(text string) (uint64, error) {
-	n, err := parsePercent(1000000)(text)
-	if err == nil && n == 0 {
-		err = errors.New("must be more than 0%")
-	}
-	return n * 100, err
-}
-
-// percentScale is a percentage as systemd keeps it.
-func percentScale(text string) (uint32, error) {
-	n, err := parsePercent(100)(text)
-	return scale(n), err
-}
+const addressFamilies = `
+AF_ALG AF_APPLETALK AF_ASH AF_ATMPVC AF_ATMSVC AF_AX25 AF_BLUETOOTH AF_BRIDGE AF_CAIF AF_CAN AF_DECnet
+AF_ECONET AF_FILE AF_IB AF_IEEE802154 AF_INET AF_INET6 AF_IPX AF_IRDA AF_ISDN AF_IUCV AF_KCM AF_KEY AF_LLC
+AF_LOCAL AF_MCTP AF_MPLS AF_NETBEUI AF_NETLINK AF_NETROM AF_NFC AF_PACKET AF_PHONET AF_PPPOX AF_QIPCRTR AF_RDS
+AF_ROSE AF_ROUTE AF_RXRPC AF_SECURITY AF_SMC AF_SNA AF_TIPC AF_UNIX AF_VSOCK AF_WANPIPE AF_X25 AF_XDP`

@@ -5,112 +5,177 @@ package directive
 import (
 	"errors"
 	"fmt"
-	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
 
-const maxPath = 4096
+// paths are paths in the program's view, with a "-" in front if they may be
+// missing and a "+" if they are below the root directory.
+var paths = list("absolute paths of letters, digits and ._@+=,-/ with a - in front if they may be missing", "as", parsePaths)
 
-// pathPattern is narrower than what a file name may be: in a unit file white
-// space, ":", "%" and quotes mean something else in many places.
-var pathPattern = regexp.MustCompile(`\A/[A-Za-z0-9._@+=,/-]*\z`)
-
-// absolute is a path that means what it says.
-func absolute(text string) (string, error) {
-	if len(text) > maxPath || !pathPattern.MatchString(text) || path.Clean(text) != text {
-		return "", errors.New(`is not an absolute path of [A-Za-z0-9._@+=,/-] without "//", "." and ".."`)
-	}
-	return text, nil
-}
-
-// inView is a path with the prefixes of systemd.exec(5): "-" for one that may be
-// missing, "+" for one in the root directory of the unit.
-func inView(word string) (string, error) {
-	bare := strings.TrimPrefix(strings.TrimPrefix(word, "-"), "+")
-	if _, err := absolute(bare); err != nil {
-		return "", fmt.Errorf("holds %s, which %w", word, err)
-	}
-	return word, nil
-}
-
-// searchPath is a list of directories, one or several to a line.
-func searchPath(lines []string) ([]Value, error) {
-	for i, line := range lines {
-		lines[i] = strings.ReplaceAll(line, ":", " ")
-	}
-	return list("ExecSearchPath", absolute)(lines)
-}
-
-// pair is a struct of two strings on D-Bus, (ss).
-type pair struct{ First, Second string }
-
-// tmpfsOptions are the options of tmpfs(5) that take only from the unit or have
-// a meaning inside of it alone.
-var (
-	tmpfsFlags  = []string{"ro", "rw", "nosuid", "nodev", "noexec"}
-	tmpfsOption = regexp.MustCompile(`\A(size=[0-9]{1,15}[kKmMgG%]?|nr_inodes=[0-9]{1,15}[kKmMgG]?|mode=0?[0-7]{3,4})\z`)
-)
-
-// temporaryFileSystem is a list of path[:options].
-func temporaryFileSystem(lines []string) ([]Value, error) {
-	var all []pair
-	for _, word := range words(lines) {
-		where, options, _ := strings.Cut(word, ":")
-		if _, err := absolute(where); err != nil {
-			return nil, fmt.Errorf("holds %s, which %w", where, err)
+func parsePaths(line string) ([]string, error) {
+	fields, err := words(line)
+	for _, field := range fields {
+		if err := checkPath(bare(field)); err != nil {
+			return nil, fmt.Errorf("has %q, which %w", field, err)
 		}
-		for option := range strings.SplitSeq(options, ",") {
-			if option != "" && !slices.Contains(tmpfsFlags, option) && !tmpfsOption.MatchString(option) {
-				return nil, fmt.Errorf("holds the option %s; known are size=, nr_inodes=, mode=, %s", option, strings.Join(tmpfsFlags, ", "))
-			}
-		}
-		all = append(all, pair{where, options})
 	}
-	if all == nil {
+	return fields, err
+}
+
+// bare is a path without its prefixes.
+func bare(path string) string {
+	path, _ = strings.CutPrefix(path, "-")
+	path, _ = strings.CutPrefix(path, "+")
+	return path
+}
+
+func addPaths(set []string, line string) ([]string, error) {
+	if line == "" {
 		return nil, nil
 	}
-	return only("TemporaryFileSystem", all), nil
+	more, err := parsePaths(line)
+	return slices.Concat(set, more), err
 }
 
-var deviceGroup = regexp.MustCompile(`\A(char|block)-[A-Za-z0-9*?_./-]{1,64}\z`)
-
-// deviceAllow is a device node or a group of devices, and what may be done with
-// it: r, w and m.
-func deviceAllow(line string) ([]pair, error) {
-	device, rights, _ := strings.Cut(line, " ")
-	rights = strings.TrimLeft(rights, blank)
-	if rights == "" {
-		rights = "rwm"
-	}
-	if clean, err := absolute(device); (err != nil || !strings.HasPrefix(clean, "/dev/")) && !deviceGroup.MatchString(device) {
-		return nil, fmt.Errorf("names %s, which is neither a path below /dev nor char-… or block-…", device)
-	}
-	if len(rights) > 3 || strings.Trim(rights, "rwm") != "" {
-		return nil, fmt.Errorf("ends in %s, which is not made of r, w and m", rights)
-	}
-	return []pair{{device, rights}}, nil
+func allIn(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
-// deviceLimit is a limit for one block device, (st).
-type deviceLimit struct {
-	Path  string
-	Value uint64
-}
+var (
+	// closing are paths whose list takes rights away.
+	closing = paths.with(shrinking(nil, addPaths, allIn, "drops a path"))
+	// opening are paths whose list gives rights back.
+	opening = paths.with(shrinking(nil, addPaths, func(before, after []string) bool {
+		return allIn(after, before)
+	}, "adds a path"))
+)
 
-// perDevice is "path value", of which the path is a block device or lies on one.
-func perDevice(bus string, read func(string) (uint64, error)) parser {
-	return items(bus, func(line string) ([]deviceLimit, error) {
-		device, text, ok := strings.Cut(line, " ")
-		if _, err := absolute(device); err != nil || !ok {
-			return nil, errors.New(`is not an absolute path, a space and a value, such as "/dev/sda 10M"`)
+var searchPath = list("absolute paths of letters, digits and ._@+=,-/", "as", func(line string) ([]string, error) {
+	fields, err := words(strings.ReplaceAll(line, ":", " "))
+	for _, field := range fields {
+		if err := checkPath(field); err != nil {
+			return nil, fmt.Errorf("has %q, which %w", field, err)
 		}
-		text = strings.TrimLeft(text, blank)
-		n, err := read(text)
+	}
+	return fields, err
+})
+
+// temporary is one element of TemporaryFileSystem=, (ss).
+type temporary struct{ Path, Options string }
+
+// mountFlags are the options of a tmpfs that give no rights.
+var mountFlags = []string{"ro", "rw", "nosuid", "nodev", "noexec"}
+
+var errMountOption = errors.New("has a mount option other than size=, nr_inodes=, mode=, ro, rw, nosuid, nodev and noexec")
+
+func checkMountOption(option string) error {
+	name, text, ok := strings.Cut(option, "=")
+	switch {
+	case !ok && slices.Contains(mountFlags, name):
+		return nil
+	case name == "size" || name == "nr_inodes":
+		number := strings.TrimRight(text, "kKmMgG")
+		if len(text)-len(number) > 1 || number == "" || !onlyOf(number, digits) {
+			return errMountOption
+		}
+		return nil
+	case name == "mode":
+		// No setuid, setgid and sticky bit, which would be a fourth digit.
+		if m, err := parseMode(text); err != nil || m > 0o1777 {
+			return errMountOption
+		}
+		return nil
+	}
+	return errMountOption
+}
+
+var temporaryFileSystems = list(`paths with options, as "/var/cache:size=64M,mode=0755"; options are size=, nr_inodes=, mode=, ro, nosuid, nodev and noexec`, "a(ss)", func(line string) ([]temporary, error) {
+	fields, err := words(line)
+	if err != nil {
+		return nil, err
+	}
+	var all []temporary
+	for _, field := range fields {
+		path, options, _ := strings.Cut(field, ":")
+		if err := checkPath(path); err != nil {
+			return nil, fmt.Errorf("has %q, which %w", path, err)
+		}
+		for option := range strings.SplitSeq(options, ",") {
+			if options == "" {
+				break
+			}
+			if err := checkMountOption(option); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, temporary{path, options})
+	}
+	return all, nil
+})
+
+// variables are names of environment variables, or assignments to remove only
+// if they are exactly so.
+var variables = list("names of environment variables, or NAME=VALUE for one with that value", "as", func(line string) ([]string, error) {
+	fields, err := words(line)
+	for _, field := range fields {
+		name, text, _ := strings.Cut(field, "=")
+		if !onlyOf(name, letters+digits+"_") || strings.Contains(digits, name[:1]) || strings.Contains(text, "$") {
+			return nil, fmt.Errorf("has %q, which is not a name of an environment variable", field)
+		}
+	}
+	return fields, err
+})
+
+// exitStatuses is SuccessExitStatus= on D-Bus, (aiai).
+type exitStatuses struct{ Statuses, Signals []int32 }
+
+var exitStatusSet = format{
+	accepts:   "exit statuses by number or name and signals by name, as \"3 SIGKILL TEMPFAIL\"",
+	signature: "(aiai)",
+	parse: func(d *Directive, lines []string) ([]Value, error) {
+		empty := exitStatuses{[]int32{}, []int32{}}
+		var values []Value
+		set := empty
+		for _, line := range lines {
+			if line == "" {
+				values, set = []Value{value(d.Name, empty)}, exitStatuses{[]int32{}, []int32{}}
+				continue
+			}
+			if err := set.add(line); err != nil {
+				return nil, d.fail(line, err.Error())
+			}
+		}
+		if len(set.Statuses)+len(set.Signals) > 0 {
+			values = append(values, value(d.Name, set))
+		}
+		return values, nil
+	},
+}
+
+func (s *exitStatuses) add(line string) error {
+	fields, err := words(line)
+	if err != nil {
+		return err
+	}
+	for _, field := range fields {
+		if n, ok := exitStatusNumbers[field]; ok {
+			s.Statuses = append(s.Statuses, int32(n)) //nolint:gosec // at most 255
+			continue
+		}
+		if onlyOf(field, digits) {
+			n, err := parseInt(field, 0, 255)
+			if err != nil {
+				return err
+			}
+			s.Statuses = append(s.Statuses, int32(n)) //nolint:gosec // at most 255
+			continue
+		}
+		n, err := parseSignal(field)
 		if err != nil {
-			return nil, fmt.Errorf("has the value %s, which %w", text, err)
+			return unknown("exit status or signal", field, keys(exitStatusNumbers))
 		}
-		return []deviceLimit{{device, n}}, nil
-	})
+		s.Signals = append(s.Signals, int32(n)) //nolint:gosec // at most 64
+	}
+	return nil
 }

@@ -2,146 +2,132 @@
 
 package directive
 
-import (
-	"errors"
-	"regexp"
-	"strings"
+import "slices"
+
+// execRows are the directives of systemd.exec(5).
+var execRows = slices.Concat([][]*Directive{execSafe, execResource, execIdentity, execLimits}, execRefused)
+
+var execSafe = offered(Safe,
+	offer("CPUSchedulingResetOnFork", "children lose a real-time policy", boolean),
+	offer("CoredumpFilter", "what a core dump holds", coredumpFilter),
+	offer("ExecPaths", "paths where NoExecPaths= does not apply", opening),
+	offer("ExecSearchPath", "where programs without a path are searched", searchPath),
+	offer("IgnoreSIGPIPE", "writing to a closed pipe is an error and no signal", boolean),
+	offer("InaccessibleDirectories", "old name of InaccessiblePaths=", closing),
+	offer("InaccessiblePaths", "paths that cannot be reached at all", closing),
+	offer("LockPersonality", "the execution domain cannot be changed", protection),
+	offer("LogFilterPatterns", "log messages to keep or to drop", patterns).since(253),
+	offer("LogLevelMax", "less important log messages are dropped", logLevel),
+	offer("MemoryDenyWriteExecute", "no memory that is both writable and executable", protection),
+	offer("NoExecPaths", "paths from which nothing can be executed", closing),
+	offer("NoNewPrivileges", "setuid programs and file capabilities give nothing", protection),
+	offer("NonBlocking", "passed descriptors are non-blocking", boolean),
+	offer("Personality", "what uname(2) says the processor is", personality),
+	offer("PrivateDevices", "only pseudo devices as /dev/null", protection),
+	offer("PrivateIPC", "own System V and POSIX message queues", protection),
+	offer("PrivateMounts", "own mount namespace", protection),
+	offer("PrivateNetwork", "no network but a loopback of its own", protection),
+	offer("PrivatePIDs", "own process ids", enumBool(option{name: "no"}, option{name: "yes", rank: 1})).since(257),
+	offer("PrivateTmp", "own /tmp and /var/tmp", enumEx(
+		option{name: "no"}, option{name: "yes", rank: 1}, option{name: "disconnected", rank: 2, since: 257},
+	)).sets(Bus{"PrivateTmp", "b"}, Bus{"PrivateTmpEx", "s"}),
+	offer("PrivateUsers", "own users: those of the host become nobody", enumEx(
+		option{name: "no"}, option{name: "yes", rank: 3}, option{name: "self", rank: 3, since: 257},
+		option{name: "identity", rank: 2, since: 257}, option{name: "full", rank: 1, since: 258},
+	)).sets(Bus{"PrivateUsers", "b"}, Bus{"PrivateUsersEx", "s"}),
+	offer("ProcSubset", "which part of /proc there is", enum(option{name: "all"}, option{name: "pid", rank: 1})),
+	offer("ProtectClock", "the clock cannot be set", protection),
+	offer("ProtectControlGroups", "control groups are read-only", enumEx(
+		option{name: "no"}, option{name: "yes", rank: 1},
+		option{name: "private", rank: 1, since: 257}, option{name: "strict", rank: 2, since: 257},
+	)).sets(Bus{"ProtectControlGroups", "b"}, Bus{"ProtectControlGroupsEx", "s"}),
+	offer("ProtectHome", "home directories are hidden or read-only", enumBool(
+		option{name: "no"}, option{name: "read-only", rank: 1}, option{name: "tmpfs", rank: 2}, option{name: "yes", rank: 3},
+	)),
+	offer("ProtectHostname", "the host name cannot be set", protection),
+	offer("ProtectKernelLogs", "the kernel's log cannot be read", protection),
+	offer("ProtectKernelModules", "no kernel modules", protection),
+	offer("ProtectKernelTunables", "/proc/sys and /sys are read-only", protection),
+	offer("ProtectProc", "processes of others are hidden", enum(
+		option{name: "default"}, option{name: "noaccess", rank: 1}, option{name: "invisible", rank: 2}, option{name: "ptraceable", rank: 3},
+	)),
+	offer("ProtectSystem", "/usr, /etc or all is read-only", enumBool(
+		option{name: "no"}, option{name: "yes", rank: 1}, option{name: "full", rank: 2}, option{name: "strict", rank: 3},
+	)),
+	offer("ReadOnlyDirectories", "old name of ReadOnlyPaths=", closing),
+	offer("ReadOnlyPaths", "paths that cannot be written", closing),
+	offer("RestrictAddressFamilies", "kinds of sockets", restrictAddressFamilies),
+	offer("RestrictFileSystems", "types of file systems that can be opened", restrictFileSystems),
+	offer("RestrictNamespaces", "kinds of namespaces that can be made", restrictNamespaces),
+	offer("RestrictRealtime", "no real-time scheduling", protection),
+	offer("RestrictSUIDSGID", "setuid and setgid files cannot be made", protection),
+	offer("SetLoginEnvironment", "sets HOME, LOGNAME and SHELL", boolean).since(255),
+	offer("SyslogFacility", "facility of log messages", facility),
+	offer("SyslogIdentifier", "name in front of log messages", text),
+	offer("SyslogLevel", "level of log messages without one", logLevel),
+	offer("SyslogLevelPrefix", "<N> in front of a log message is its level", boolean),
+	offer("SystemCallArchitectures", "whose system calls can be made", systemCallArchitectures),
+	offer("SystemCallErrorNumber", "what a denied system call returns", errno),
+	offer("SystemCallFilter", "system calls that can be made", systemCallFilter),
+	offer("SystemCallLog", "system calls that are logged", systemCallLog),
+	offer("TimerSlackNSec", "how late timers may fire", nanos),
+	offer("UMask", "permissions that new files lack", umask),
+	offer("UnsetEnvironment", "environment variables to remove", variables),
 )
 
-// execTable are further directives of systemd.exec(5) and systemd.kill(5).
-var execTable = []*Directive{
-	flag("CPUSchedulingResetOnFork", Safe, yes, "children do not inherit realtime scheduling"),
-	flag("IgnoreSIGPIPE", Safe, nil, "SIGPIPE is ignored; systemd's default is yes"),
-	flag("MountAPIVFS", Safe, nil, "/proc, /sys, /dev and /run are there"),
-	flag("NonBlocking", Safe, nil, "descriptors that are passed do not block"),
-	flag("SendSIGHUP", Safe, nil, "SIGHUP follows the stop signal at once"),
-	flag("SyslogLevelPrefix", Safe, nil, "a prefix such as <3> sets the level of a log line"),
-	in(254, flag("MemoryKSM", Resource, off, "equal pages are merged, with those of other units")),
-	{
-		Name: "AppArmorProfile", Buses: bus("AppArmorProfile", "(bs)"), Class: Identity,
-		Summary: "the AppArmor profile; - before it: if it exists",
-		parse:   label("AppArmorProfile"),
-	},
-	{
-		Name: "SmackProcessLabel", Buses: bus("SmackProcessLabel", "(bs)"), Class: Identity,
-		Summary: "the SMACK label; - before it: if SMACK is there",
-		parse:   label("SmackProcessLabel"),
-	},
-	{
-		Name: "CPUAffinity", Buses: []Bus{{"CPUAffinity", "ay"}, {"CPUAffinityFromNUMA", "b"}}, Class: Resource,
-		Summary: "CPUs to start on, such as 0-3, or numa; the unit may choose others",
-		parse:   cpuAffinity,
-	},
-	{
-		Name: "NUMAPolicy", Buses: bus("NUMAPolicy", "i"), Class: Resource,
-		Summary: "where memory comes from: default, preferred, bind, interleave, local",
-		parse:   numbered("NUMAPolicy", false, map[string]int32{"default": 0, "preferred": 1, "bind": 2, "interleave": 3, "local": 4}),
-	},
-	{
-		Name: "NUMAMask", Buses: bus("NUMAMask", "ay"), Class: Resource,
-		Summary: "NUMA nodes of NUMAPolicy=, such as 0-1",
-		parse:   cpuSet("NUMAMask"),
-	},
-	{
-		Name: "CPUSchedulingPolicy", Buses: bus("CPUSchedulingPolicy", "i"), Class: Resource,
-		Summary: "other, batch, idle, fifo, rr; the last two are of class priority",
-		parse:   numbered("CPUSchedulingPolicy", true, map[string]int32{"other": 0, "fifo": 1, "rr": 2, "batch": 3, "idle": 5}),
-		raises:  func(text string) bool { return text != "other" && text != "batch" && text != "idle" && text != "" },
-	},
-	{
-		Name: "CPUSchedulingPriority", Buses: bus("CPUSchedulingPriority", "i"), Class: Resource,
-		Summary: "priority of fifo and rr, 1 to 99; class priority above 0",
-		parse:   scalar("CPUSchedulingPriority", parseInt(0, 99)), raises: above(0),
-	},
-	{
-		Name: "IOSchedulingClass", Buses: bus("IOSchedulingClass", "i"), Class: Resource,
-		Summary: "none, realtime (class priority), best-effort, idle",
-		parse:   numbered("IOSchedulingClass", true, map[string]int32{"none": 0, "realtime": 1, "best-effort": 2, "idle": 3}),
-		raises:  func(text string) bool { return text == "realtime" || text == "1" },
-	},
-	{
-		Name: "IOSchedulingPriority", Buses: bus("IOSchedulingPriority", "i"), Class: Resource,
-		Summary: "0, the highest, to 7 within the class",
-		parse:   scalar("IOSchedulingPriority", parseInt(0, 7)),
-	},
-	{
-		Name: "Nice", Buses: bus("Nice", "i"), Class: Resource,
-		Summary: "-20 to 19; class priority below 0",
-		parse:   scalar("Nice", parseInt(-20, 19)), raises: below(0),
-	},
-	{
-		Name: "OOMScoreAdjust", Buses: bus("OOMScoreAdjust", "i"), Class: Resource,
-		Summary: "-1000 to 1000, who is killed first when memory is short; class priority below 0",
-		parse:   scalar("OOMScoreAdjust", parseInt(-1000, 1000)), raises: below(0),
-	},
-	{
-		Name: "CoredumpFilter", Buses: bus("CoredumpFilter", "t"), Class: Safe,
-		Summary: "what memory goes into core dumps",
-		parse:   coredumpFilter,
-	},
-	{
-		Name: "ExecSearchPath", Buses: bus("ExecSearchPath", "as"), Class: Safe,
-		Summary: "directories in which programs are looked for",
-		parse:   searchPath,
-	},
-	{
-		Name: "TimerSlackNSec", Buses: bus("TimerSlackNSec", "t"), Class: Safe,
-		Summary: "how late timers may be",
-		parse:   scalar("TimerSlackNSec", parseNanoseconds),
-	},
-	{
-		Name: "LogLevelMax", Buses: bus("LogLevelMax", "i"), Class: Safe,
-		Summary: "log lines above this level are dropped",
-		parse:   numbered("LogLevelMax", true, levels),
-	},
-	{
-		Name: "SyslogLevel", Buses: bus("SyslogLevel", "i"), Class: Safe,
-		Summary: "the level of log lines without one",
-		parse:   numbered("SyslogLevel", true, levels),
-	},
-	{
-		Name: "SyslogFacility", Buses: bus("SyslogFacility", "i"), Class: Safe,
-		Summary: "the facility of log lines: user, daemon, local0 to local7",
-		parse: numbered("SyslogFacility", true, map[string]int32{
-			"user": 1, "daemon": 3, "local0": 16, "local1": 17, "local2": 18, "local3": 19, "local4": 20, "local5": 21, "local6": 22, "local7": 23,
-		}),
-	},
-	in(255, flag("SetLoginEnvironment", Safe, nil, "HOME, LOGNAME, SHELL and USER are set")),
-	killSignal("KillSignal", "the signal that systemd stops the unit with; Nomad uses kill_signal"),
-	killSignal("RestartKillSignal", "the signal of a restart; units are never restarted"),
-	killSignal("WatchdogSignal", "the signal when the watchdog runs out; there is none"),
-	in(253, killSignal("ReloadSignal", "the signal of a reload of Type=notify-reload")),
-	{
-		Name: "OOMPolicy", Buses: bus("OOMPolicy", "s"), Class: Resource,
-		Summary: "when a process is killed for want of memory: continue, stop the unit, kill it as a whole",
-		parse:   enum("OOMPolicy", "continue", "stop", "kill"), tighter: ascending("continue", "stop", "kill"),
-	},
-}
-
-var levels = map[string]int32{"emerg": 0, "alert": 1, "crit": 2, "err": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}
-
-func killSignal(name, summary string) *Directive {
-	return &Directive{Name: name, Buses: bus(name, "i"), Class: Safe, Summary: summary, parse: scalar(name, signal)}
-}
-
-// securityLabel is a label of a security module, (bs): ignore if it cannot be
-// set, and its name.
-type securityLabel struct {
-	Ignore bool
-	Name   string
-}
-
-func label(bus string) parser {
-	return scalar(bus, func(text string) (securityLabel, error) {
-		name, ignore := strings.CutPrefix(text, "-")
-		if !labelPattern.MatchString(name) {
-			return securityLabel{}, errLabel
-		}
-		return securityLabel{ignore, name}, nil
-	})
-}
-
-var (
-	labelPattern = regexp.MustCompile(`\A[A-Za-z0-9_./:@+-]{1,255}\z`)
-	errLabel     = errors.New("is not the name of a profile or label")
+var execResource = offered(Resource,
+	offer("CPUAffinity", "CPUs to run on", affinity).sets(Bus{"CPUAffinity", "ay"}, Bus{"CPUAffinityFromNUMA", "b"}),
+	offer("CPUSchedulingPolicy", "scheduler of the CPUs", schedulingPolicy),
+	offer("CPUSchedulingPriority", "priority under fifo and rr", integer(0, 99)),
+	offer("IOSchedulingClass", "scheduler of disks", ioClass),
+	offer("IOSchedulingPriority", "priority of disk access, 0 is highest", integer(0, 7).with(higher(4))),
+	offer("LogRateLimitBurst", "log messages in an interval", upTo32),
+	offer("LogRateLimitIntervalSec", "interval of LogRateLimitBurst=", timespan).sets(Bus{"LogRateLimitIntervalUSec", "t"}),
+	offer("MemoryKSM", "the kernel merges equal pages", boolean).since(254),
+	offer("NUMAMask", "memory nodes of NUMAPolicy=", cpus),
+	offer("NUMAPolicy", "which memory nodes give memory", numaPolicy),
+	offer("Nice", "priority, -20 is highest", integer(-20, 19).with(higher(0))),
+	offer("OOMScoreAdjust", "who is killed when memory is short, 1000 is first", integer(-1000, 1000).with(higher(0))),
+	offer("TemporaryFileSystem", "empty file systems in memory", temporaryFileSystems),
 )
+
+var execIdentity = offered(Identity,
+	offer("AmbientCapabilities", "capabilities the program starts with", capabilities(0)),
+	offer("AppArmorProfile", "AppArmor profile", label),
+	offer("CapabilityBoundingSet", "capabilities the program can ever have", capabilities(everyCapability)),
+	offer("KeyringMode", "which kernel keys the program has", enum(
+		option{name: "private", rank: 1}, option{name: "inherit"}, option{name: "shared"},
+	)),
+	offer("SELinuxContext", "SELinux context", context),
+	offer("SecureBits", "how capabilities and uids go together", secureBits),
+	offer("SmackProcessLabel", "SMACK label", label),
+)
+
+// execLimits are resource limits of a process, setrlimit(2).
+var execLimits = func() []*Directive {
+	var rows []*Directive
+	for _, l := range []struct {
+		name, summary string
+		format        format
+	}{
+		{"LimitAS", "address space of a process", rlimitSize},
+		{"LimitCORE", "size of a core dump", rlimitSize},
+		{"LimitCPU", "CPU time of a process", rlimitSec},
+		{"LimitDATA", "data segment of a process", rlimitSize},
+		{"LimitFSIZE", "size of a file that is written", rlimitSize},
+		{"LimitLOCKS", "file locks of a process", rlimitCount},
+		{"LimitMEMLOCK", "memory that stays out of swap", rlimitSize},
+		{"LimitMSGQUEUE", "POSIX message queues of a user", rlimitSize},
+		{"LimitNICE", "highest priority of a process", rlimitNice},
+		{"LimitNOFILE", "open files of a process", rlimitCount},
+		{"LimitNPROC", "processes of a user", rlimitCount},
+		{"LimitRSS", "has no effect on Linux", rlimitSize},
+		{"LimitRTPRIO", "real-time priority of a process", rlimitCount},
+		{"LimitRTTIME", "CPU time of a real-time process without a pause", rlimitUsec},
+		{"LimitSIGPENDING", "queued signals of a user", rlimitCount},
+		{"LimitSTACK", "stack of a process", rlimitSize},
+	} {
+		rows = append(rows, offer(l.name, l.summary, l.format).sets(Bus{l.name, "t"}, Bus{l.name + "Soft", "t"}))
+	}
+	return offered(Resource, rows...)
+}()

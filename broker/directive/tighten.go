@@ -3,163 +3,168 @@
 package directive
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-// Tightens is nil if the lines of next, read after those of base, can only take
-// away from what a unit may do with base alone. A directive of which this cannot
-// be told may only stay as it is. The error is an [*Error].
-func (d *Directive) Tightens(base, next []string) error {
-	if len(next) == 0 {
-		return nil
-	}
-	all := slices.Concat(base, next)
-	after, err := d.Parse(all)
+// order says why after allows something that before does not; empty if it
+// certainly allows nothing more. Both are lines that Parse takes, and after
+// begins with before.
+type order func(d *Directive, before, after []string) string
+
+// Tightens reports whether adding values to the lines in base, as of a profile,
+// can only take rights from the program, and never give it any. The error says
+// why not. Where what is set when base is empty depends on the host, and where
+// values have no order, only values that change nothing pass; weights and the
+// like, which are no protection, are free unless base sets them.
+func (d *Directive) Tightens(base, values []string) error {
+	before, err := d.lines(base)
 	if err != nil {
 		return err
 	}
-	if before, err := d.parsed(base); err == nil && len(before) > 0 && reflect.DeepEqual(plain(before), plain(after)) {
+	added, err := d.lines(values)
+	if err != nil {
+		return err
+	}
+	for _, lines := range [][]string{base, values} {
+		if _, err := d.Parse(lines); err != nil {
+			return err
+		}
+	}
+	if len(added) == 0 {
 		return nil
 	}
-	if d.tighter != nil && d.tighter(d, base, next) {
+	compare := d.format.order
+	if compare == nil {
+		compare = same
+	}
+	problem := compare(d, before, slices.Concat(before, added))
+	if problem == "" {
 		return nil
 	}
-	if len(base) == 0 {
-		return &Error{d.Name, strings.Join(next, " "), "gives more than the default, or something else"}
+	was := "nothing"
+	if len(before) > 0 {
+		was = strings.Join(before, "; ")
 	}
-	return &Error{d.Name, strings.Join(next, " "), "does not only tighten what is set already: " + strings.Join(base, " ")}
+	return &Error{d.Name, added[len(added)-1], problem + "; what is set already is " + shorten(was) + ", and it may only be tightened"}
 }
 
-func (d *Directive) parsed(lines []string) ([]Value, error) {
-	if len(lines) == 0 {
-		return nil, nil
-	}
-	return d.Parse(lines)
-}
-
-// plain are the values without what dbus.Variant adds.
-func plain(values []Value) []any {
-	all := make([]any, 0, 2*len(values))
-	for _, v := range values {
-		all = append(all, v.Name, v.Value.Value())
-	}
-	return all
-}
-
-// yes: a truth value that protects when it is set.
-func yes(d *Directive, base, next []string) bool { return truth(d, base, next, true) }
-
-// off: a truth value that protects when it is not set.
-func off(d *Directive, base, next []string) bool { return truth(d, base, next, false) }
-
-func truth(d *Directive, base, next []string, protects bool) bool {
-	after, err := d.Parse(slices.Concat(base, next))
+// same takes only lines that change nothing.
+func same(d *Directive, before, after []string) string {
+	was, err := d.format.parse(d, before)
 	if err != nil {
-		return false
+		return err.Error()
 	}
-	if len(after) != 1 {
-		return len(base) == 0 // the default stays
-	}
-	b, ok := after[0].Value.Value().(bool)
-	return ok && b == protects
-}
-
-// ascending: words, each of which takes more than the one before; the first is
-// the default.
-func ascending(order ...string) func(d *Directive, base, next []string) bool {
-	rank := func(lines []string) int {
-		if len(lines) == 0 || lines[len(lines)-1] == "" {
-			return 0
-		}
-		text := lines[len(lines)-1]
-		if b, err := parseBoolean(text); err == nil && !slices.Contains(order, text) {
-			text = map[bool]string{true: "yes", false: "no"}[b]
-		}
-		return slices.Index(order, text)
-	}
-	return func(_ *Directive, base, next []string) bool {
-		before, after := rank(base), rank(slices.Concat(base, next))
-		return before >= 0 && after >= before
-	}
-}
-
-// subset: a set that must not grow. Without a base it is initial.
-func subset(initial uint64) func(d *Directive, base, next []string) bool {
-	return func(d *Directive, base, next []string) bool {
-		before, ok := mask(d, base, initial)
-		after, ok2 := mask(d, slices.Concat(base, next), initial)
-		return ok && ok2 && after&^before == 0
-	}
-}
-
-func mask(d *Directive, lines []string, otherwise uint64) (uint64, bool) {
-	values, err := d.parsed(lines)
+	is, err := d.format.parse(d, after)
 	if err != nil {
-		return 0, false
+		return err.Error()
 	}
-	if len(values) == 0 {
-		return otherwise, true
+	if len(was) == 0 || !reflect.DeepEqual(was, is) {
+		return "differs"
 	}
-	return number(values[0])
+	return ""
 }
 
-func number(v Value) (uint64, bool) {
-	r := reflect.ValueOf(v.Value.Value())
-	switch {
-	case r.CanUint():
-		return r.Uint(), true
-	case r.CanInt() && r.Int() >= 0:
-		return uint64(r.Int()), true //nolint:gosec // not negative
-	}
-	return 0, false
-}
-
-// lower: numbers that must not grow; without a base there is no limit.
-func lower(d *Directive, base, next []string) bool {
-	before, err := d.parsed(base)
-	if err != nil {
-		return false
-	}
-	after, err := d.Parse(slices.Concat(base, next))
-	if err != nil || len(after) == 0 {
-		return false
-	}
+// weightOrder leaves a directive free as long as before does not set it.
+func weightOrder(d *Directive, before, after []string) string {
 	if len(before) == 0 {
-		return true
+		return ""
 	}
-	if len(before) != len(after) {
-		return false
+	return same(d, before, after)
+}
+
+// shrinking is the order of lines that change a set in turn.
+func shrinking[T any](initial T, step func(T, string) (T, error), smaller func(before, after T) bool, problem string) order {
+	return func(d *Directive, before, after []string) string {
+		was, err := folded(d, before, initial, step)
+		if err != nil {
+			return err.Error()
+		}
+		is, err := folded(d, after, initial, step)
+		if err != nil {
+			return err.Error()
+		}
+		if !smaller(was, is) {
+			return problem
+		}
+		return ""
 	}
-	for i := range after {
-		was, ok := number(before[i])
-		is, ok2 := number(after[i])
-		if !ok || !ok2 || before[i].Name != after[i].Name || is > was {
-			return false
+}
+
+// grade is where a value stands among others. A value of a higher rank allows
+// less; of two of the same rank only the same one does not allow more.
+type grade struct {
+	rank int
+	name string
+}
+
+// rising is the order of values that have a grade.
+func rising(read func(line string) (grade, error), unset grade, problem string) order {
+	return func(_ *Directive, before, after []string) string {
+		was := unset
+		if len(before) > 0 {
+			var err error
+			if was, err = read(before[len(before)-1]); err != nil {
+				return err.Error()
+			}
+		}
+		is, err := read(after[len(after)-1])
+		switch {
+		case err != nil:
+			return err.Error()
+		case is.rank > was.rank || is == was:
+			return ""
+		}
+		return problem
+	}
+}
+
+// falling is the order of limits: the lower one allows less.
+func falling(rank func(line string) (uint64, error), unset uint64) order {
+	return func(_ *Directive, before, after []string) string {
+		was := unset
+		if len(before) > 0 {
+			var err error
+			if was, err = rank(before[len(before)-1]); err != nil {
+				return "cannot be compared with what is set, which " + err.Error()
+			}
+		}
+		is, err := rank(after[len(after)-1])
+		switch {
+		case errors.Is(err, errShare) && was == infinity:
+			return ""
+		case err != nil:
+			return err.Error()
+		case is > was:
+			return "is more than what is set"
+		}
+		return ""
+	}
+}
+
+// once is the order of directives that stand in for another one while they are
+// set: without knowing that one, nothing can be said of the first line.
+func once(o order) order {
+	return func(d *Directive, before, after []string) string {
+		if len(before) == 0 {
+			return "would replace what applies without it"
+		}
+		return o(d, before, after)
+	}
+}
+
+// onlyDeny takes further lines that deny something, and anything while nothing
+// is set: names overlap, so that no other lines can be compared.
+func onlyDeny(_ *Directive, before, after []string) string {
+	if len(before) == 0 {
+		return ""
+	}
+	for _, line := range after[len(before):] {
+		if !strings.HasPrefix(line, "~") {
+			return "is not a line with a ~, which takes away only"
 		}
 	}
-	return true
-}
-
-// longer: lists of what is taken away, to which is added.
-func longer(_ *Directive, _, next []string) bool { return !slices.Contains(next, "") }
-
-// denies: filters, to which lines that deny are added; the first line of all may
-// also be one that allows, as there was no filter before.
-func denies(_ *Directive, base, next []string) bool {
-	if slices.Contains(next, "") {
-		return false
-	}
-	if len(since(base)) == 0 {
-		next = next[1:]
-	}
-	return !slices.ContainsFunc(next, func(line string) bool { return !strings.HasPrefix(line, "~") })
-}
-
-// more: bits that take away, to which is added.
-func more(d *Directive, base, next []string) bool {
-	before, ok := mask(d, base, 0o022)
-	after, ok2 := mask(d, slices.Concat(base, next), 0o022)
-	return ok && ok2 && before&^after == 0
+	return ""
 }

@@ -5,119 +5,154 @@ package directive
 import (
 	"errors"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 )
 
-// timeUnit is a unit of time in nanoseconds. The first that the text begins
-// with is taken.
-type timeUnit struct {
-	suffix string
-	nsec   uint64
-}
-
+// Time units in microseconds; a month and a year are those of systemd.time(7).
 const (
+	usec        = 1
+	msec        = 1000 * usec
+	sec         = 1000 * msec
+	minute      = 60 * sec
+	hour        = 60 * minute
+	day         = 24 * hour
+	week        = 7 * day
+	month       = 2629800 * sec
+	year        = 31557600 * sec
 	nsecPerUsec = 1000
-	nsecPerSec  = 1_000_000_000
-	nsecPerDay  = 86400 * nsecPerSec
-	nsecPerWeek = 7 * nsecPerDay
-	nsecPerYear = 31557600 * nsecPerSec
 )
 
-// timeUnits are those of systemd.time(7), in the order of its parser.
-var timeUnits = []timeUnit{
-	{"seconds", nsecPerSec},
-	{"second", nsecPerSec},
-	{"sec", nsecPerSec},
-	{"s", nsecPerSec},
-	{"minutes", 60 * nsecPerSec},
-	{"minute", 60 * nsecPerSec},
-	{"min", 60 * nsecPerSec},
-	{"months", nsecPerYear / 12},
-	{"month", nsecPerYear / 12},
-	{"M", nsecPerYear / 12},
-	{"msec", 1_000_000},
-	{"ms", 1_000_000},
-	{"m", 60 * nsecPerSec},
-	{"hours", 3600 * nsecPerSec},
-	{"hour", 3600 * nsecPerSec},
-	{"hr", 3600 * nsecPerSec},
-	{"h", 3600 * nsecPerSec},
-	{"days", nsecPerDay},
-	{"day", nsecPerDay},
-	{"d", nsecPerDay},
-	{"weeks", nsecPerWeek},
-	{"week", nsecPerWeek},
-	{"w", nsecPerWeek},
-	{"years", nsecPerYear},
-	{"year", nsecPerYear},
-	{"y", nsecPerYear},
-	{"usec", nsecPerUsec},
-	{"us", nsecPerUsec},
-	{"µs", nsecPerUsec},
-	{"μs", nsecPerUsec},
+// timeUnits are in the order in which they are tried.
+var timeUnits = []struct {
+	name string
+	usec uint64
+}{
+	{"seconds", sec},
+	{"second", sec},
+	{"sec", sec},
+	{"s", sec},
+	{"minutes", minute},
+	{"minute", minute},
+	{"min", minute},
+	{"months", month},
+	{"month", month},
+	{"M", month},
+	{"msec", msec},
+	{"ms", msec},
+	{"m", minute},
+	{"hours", hour},
+	{"hour", hour},
+	{"hr", hour},
+	{"h", hour},
+	{"days", day},
+	{"day", day},
+	{"d", day},
+	{"weeks", week},
+	{"week", week},
+	{"w", week},
+	{"years", year},
+	{"year", year},
+	{"y", year},
+	{"usec", usec},
+	{"us", usec},
+	{"μs", usec},
+	{"µs", usec},
 }
 
-var nsecUnits = []timeUnit{{"nsec", 1}, {"ns", 1}}
+var errTime = errors.New("is not a time span")
 
-// parseTime is a time span in multiples of precision, a number of nanoseconds;
-// what has no unit counts in units of plain (parse_time in systemd's
-// basic/time-util.c).
-func parseTime(text string, plain, precision uint64, units []timeUnit) (uint64, error) {
-	problem := errors.New(`is not a time span, such as 30s, "1min 30s" or infinity`)
-	if text == "infinity" {
+// clock is what a time span is counted in.
+type clock struct {
+	perUsec uint64 // of the result, in a microsecond
+	bare    uint64 // a number without a unit
+}
+
+var (
+	seconds      = clock{1, sec}
+	microseconds = clock{1, usec}
+	nanoseconds  = clock{nsecPerUsec, 1}
+)
+
+func (c clock) unit(s string) (multiplier uint64, rest string) {
+	for _, u := range timeUnits {
+		if rest, ok := strings.CutPrefix(s, u.name); ok {
+			return u.usec * c.perUsec, rest
+		}
+	}
+	if c.perUsec == nsecPerUsec {
+		for _, name := range []string{"nsec", "ns"} {
+			if rest, ok := strings.CutPrefix(s, name); ok {
+				return 1, rest
+			}
+		}
+	}
+	return c.bare, s
+}
+
+// parse reads a time span, "1h 30min" or "infinity".
+func (c clock) parse(s string) (uint64, error) {
+	if s = strings.Trim(s, " "); s == "infinity" {
 		return infinity, nil
 	}
-	var total uint64
-	for rest := text; rest != ""; rest = strings.TrimLeft(rest, blank) {
-		number, after := digits(rest)
-		decimals, point := "", strings.HasPrefix(after, ".")
-		if point {
-			decimals, after = digits(after[1:])
-		}
-		if number == "" && !point || point && decimals == "" {
-			return 0, problem
-		}
-		if number == "" {
-			number = "0"
-		}
-		unit, left := unitOf(strings.TrimLeft(after, blank), plain, units)
-		if left == after && left != "" {
-			return 0, problem
-		}
-		whole, err := strconv.ParseUint(number, 10, 64)
-		multiplier := unit / precision
-		if err != nil || multiplier > 0 && whole >= infinity/multiplier {
-			return 0, errors.New("is too long")
-		}
-		add := whole * multiplier
-		for i, m := 0, multiplier/10; i < len(decimals); i, m = i+1, m/10 {
-			add += uint64(decimals[i]-'0') * m
-		}
-		if total > math.MaxUint64-1-add {
-			return 0, errors.New("is too long")
-		}
-		total, rest = total+add, left
+	if s == "" {
+		return 0, errTime
 	}
-	return total, nil
+	var sum uint64
+	for rest := s; rest != ""; rest = strings.TrimLeft(rest, " ") {
+		n, after, err := c.parseOne(rest)
+		if err != nil {
+			return 0, err
+		}
+		if n >= infinity-sum {
+			return 0, errRange
+		}
+		sum += n
+		rest = after
+	}
+	return sum, nil
 }
 
-func unitOf(s string, plain uint64, units []timeUnit) (nsec uint64, rest string) {
-	for _, u := range units {
-		if after, ok := strings.CutPrefix(s, u.suffix); ok {
-			return u.nsec, after
+// parseOne reads a number, its fraction and its unit.
+func (c clock) parseOne(s string) (n uint64, rest string, err error) {
+	whole := s[:len(s)-len(strings.TrimLeft(s, digits))]
+	rest = s[len(whole):]
+	fraction := ""
+	if after, ok := strings.CutPrefix(rest, "."); ok {
+		rest = strings.TrimLeft(after, digits)
+		if fraction = after[:len(after)-len(rest)]; fraction == "" {
+			return 0, "", errTime
+		}
+	} else if whole == "" {
+		return 0, "", errTime
+	}
+	var units uint64
+	if whole != "" {
+		if units, err = strconv.ParseUint(whole, 10, 63); err != nil {
+			return 0, "", errRange
 		}
 	}
-	return plain, s
+	spaced := strings.TrimLeft(rest, " ")
+	multiplier, after := c.unit(spaced)
+	if len(after) == len(rest) && after != "" {
+		return 0, "", errTime // 12.34.56
+	}
+	if units >= math.MaxUint64/multiplier {
+		return 0, "", errRange
+	}
+	n = units * multiplier
+	for m, i := multiplier/10, 0; i < len(fraction); i, m = i+1, m/10 {
+		n += uint64(fraction[i]-'0') * m
+	}
+	return n, after, nil
 }
 
-// parseSeconds is a time span in microseconds; a plain number counts seconds.
-func parseSeconds(text string) (uint64, error) {
-	return parseTime(text, nsecPerSec, nsecPerUsec, timeUnits)
-}
-
-// parseNanoseconds is a time span in nanoseconds, which a plain number counts.
-func parseNanoseconds(text string) (uint64, error) {
-	return parseTime(text, 1, 1, slices.Concat(nsecUnits, timeUnits))
+// parseMillis is a time span that survives a reload: PID 1 writes those in
+// microseconds down to whole milliseconds.
+func parseMillis(s string) (uint64, error) {
+	n, err := seconds.parse(s)
+	if err == nil && n != infinity && n%msec != 0 {
+		err = errors.New("has a part of a millisecond; systemd keeps whole ones only")
+	}
+	return n, err
 }

@@ -46,7 +46,7 @@ func directivesAllowed(_ *client, l *rule, r *Request) bool {
 // that needs the directive's class, or its name if the profile sets it too.
 func (l *rule) allows(p *Profile, set Directive) bool {
 	d, ok := directive.Lookup(set.Name)
-	if !ok || d.Refused != "" {
+	if !ok || d.Refusal() != "" {
 		return false
 	}
 	base := p.lines(set.Name)
@@ -68,8 +68,8 @@ func directivesDenied(c *client, l *rule, r *Request) *Denial {
 		switch base := p.lines(set.Name); {
 		case err != nil:
 			denial.Reason = err.Error()
-		case d.Refused != "":
-			denial.Reason = "no policy can allow it: " + d.Refused
+		case d.Refusal() != "":
+			denial.Reason = "no policy can allow it: " + d.Refusal()
 		case len(base) > 0:
 			denial.Reason = fmt.Sprintf("profile %q has %s=%s, which a task can only tighten; "+
 				"choose another profile, or ask the operator to add %s to directives.names of a rule",

@@ -204,10 +204,10 @@ func directivesOf(r *reader) directivesMatcher {
 	}
 	for _, v := range r.list("classes") {
 		c := directive.Class(v.text)
-		if !slices.Contains(directive.Classes, c) {
-			r.fail(v.at, "%q is not a class of directives; known: %v", v.text, directive.Classes)
+		if !slices.Contains(directive.Classes(), c) {
+			r.fail(v.at, "%q is not a class of directives; known: %v", v.text, directive.Classes())
 		}
-		if !slices.ContainsFunc(directive.All(), func(d *directive.Directive) bool { return d.Class == c && d.Refused == "" }) {
+		if c != directive.Priority && !slices.ContainsFunc(directive.All(), func(d *directive.Directive) bool { return d.Class == c && d.Refusal() == "" }) {
 			r.fail(v.at, "no policy can allow directives of class %q; see systemd-brokerd directives --class %s", v.text, v.text)
 		}
 		m.classes = append(m.classes, c)
@@ -217,8 +217,8 @@ func directivesOf(r *reader) directivesMatcher {
 		switch {
 		case err != nil:
 			r.fail(v.at, "%v", err)
-		case d.Refused != "":
-			r.fail(v.at, "no policy can allow %s: %s", d.Name, d.Refused)
+		case d.Refusal() != "":
+			r.fail(v.at, "no policy can allow %s: %s", d.Name, d.Refusal())
 		}
 		m.names = append(m.names, v.text)
 	}

@@ -19,7 +19,7 @@ type Decision struct {
 	user     *User // nil for an ephemeral uid
 	tasksMax uint64
 	profile  string
-	values   []directive.Value
+	values   []directive.Setting
 }
 
 // Rule is the name of the rule that allows the request.
@@ -51,7 +51,7 @@ func (d *Decision) Profile() string { return d.profile }
 
 // Values are what the profile and the request's directives set, sorted by
 // directive.
-func (d *Decision) Values() []directive.Value { return slices.Clone(d.values) }
+func (d *Decision) Values() []directive.Setting { return slices.Clone(d.values) }
 
 // TasksMax is the limit of processes and threads: what the request asks for, or
 // else the rule's own. It is never 0.

@@ -126,7 +126,7 @@ func checkLines(name string, lines []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.Parse(lines)
+	_, err = d.Settings(lines)
 	return err
 }
 
@@ -142,18 +142,18 @@ func known(name string) (*directive.Directive, error) {
 }
 
 // resolve is what the profile and the lines of a request set together.
-func resolve(p *Profile, more []Directive) ([]directive.Value, error) {
+func resolve(p *Profile, more []Directive) ([]directive.Setting, error) {
 	lines := map[string][]string{}
 	for _, d := range slices.Concat(p.Directives, more) {
 		lines[d.Name] = append(lines[d.Name], d.Lines...)
 	}
-	var all []directive.Value
+	var all []directive.Setting
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
 		d, err := known(name)
 		if err != nil {
 			return nil, err
 		}
-		values, err := d.Parse(lines[name])
+		values, err := d.Settings(lines[name])
 		if err != nil {
 			return nil, err
 		}

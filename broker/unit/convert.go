@@ -101,10 +101,10 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 }
 
 // decided are properties of the profile and the request's directives.
-func decided(values []directive.Value) []Property {
+func decided(values []directive.Setting) []Property {
 	all := make([]Property, len(values))
 	for i, v := range values {
-		all[i] = Property{v.Name, inRoot(v)}
+		all[i] = Property{v.Name, inRoot(v.Value)}
 	}
 	return all
 }

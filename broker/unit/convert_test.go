@@ -155,7 +155,7 @@ func TestForcedValuesComeLast(t *testing.T) {
 	}
 	for name, n := range seen {
 		// What policy decided on may add to lists, and repeat what is forced.
-		decided := slices.ContainsFunc(d.Values(), func(v directive.Value) bool { return v.Name == name })
+		decided := slices.ContainsFunc(d.Values(), func(v directive.Setting) bool { return v.Name == name })
 		if n > 1 && !decided {
 			t.Errorf("%s is set %d times", name, n)
 		}

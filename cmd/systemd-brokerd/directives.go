@@ -4,6 +4,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -11,163 +13,162 @@ import (
 	"text/tabwriter"
 
 	"nomad-systemd-driver/broker/directive"
-	"nomad-systemd-driver/broker/policy"
 )
 
-// directives prints the table of directives, or one of them.
-func directives(args []string, stdout, stderr io.Writer) error {
-	flags := newFlags("systemd-brokerd directives", `Usage: systemd-brokerd directives [flags] [NAME]
-
-Lists the directives of systemd that a policy can let jobs write, and those that
-none can, with the reason; or explains one. Policy rules allow them by class or
-name: directives { classes = ["resource"] names = ["AmbientCapabilities"] }.`, stderr)
-	class := flags.String("class", "", "only those of one class: "+fmt.Sprint(directive.Classes))
-	asJSON := flags.Bool("json", false, "print JSON, an object a line")
-	if err := flags.Parse(args); err != nil {
-		return usageError(err)
+// listDirectives shows the table of directives, or one of them.
+func listDirectives(args []string, stdout, stderr io.Writer) error {
+	flags := newFlags("systemd-brokerd directives",
+		`Lists the systemd directives the broker knows, or explains the one named.
+Usage: systemd-brokerd directives [--class CLASS] [--json] [NAME]`, stderr)
+	class := flags.String("class", "", "only directives of this `class`")
+	asJSON := flags.Bool("json", false, "print JSON")
+	name, err := parseName(flags, args)
+	if err != nil {
+		return err
 	}
-	if flags.NArg() > 1 {
-		flags.Usage()
-		return errUsage
+	if *class != "" && !slices.Contains(directive.Classes(), directive.Class(*class)) {
+		return fmt.Errorf("there is no class %q; classes are %s", *class, classNames())
 	}
-	all := directive.All()
-	if name := flags.Arg(0); name != "" {
-		d, ok := directive.Lookup(strings.TrimSuffix(name, "="))
-		if !ok {
-			like, _ := directive.Nearest(name)
-			return fmt.Errorf("there is no directive %q; the nearest is %q", name, like)
+	var chosen []*directive.Directive
+	for _, d := range directive.All() {
+		if (*class == "" || d.Class == directive.Class(*class)) && (name == "" || d.Name == name) {
+			chosen = append(chosen, d)
 		}
-		all = []*directive.Directive{d}
-	}
-	if c := directive.Class(*class); c != "" {
-		if !slices.Contains(directive.Classes, c) {
-			return fmt.Errorf("there is no class %q; there are %v", c, directive.Classes)
-		}
-		all = slices.DeleteFunc(all, func(d *directive.Directive) bool { return d.Class != c })
 	}
 	switch {
+	case name != "" && len(chosen) == 0:
+		return unknownDirective(name)
 	case *asJSON:
-		return directivesJSON(all, stdout)
-	case flags.Arg(0) != "":
-		explainDirective(all[0], stdout)
+		return printJSON(stdout, chosen)
+	case name != "":
+		explainDirective(stdout, chosen[0])
 		return nil
 	}
-	return listDirectives(all, stdout)
+	return printDirectives(stdout, chosen)
 }
 
-func directivesJSON(all []*directive.Directive, stdout io.Writer) error {
-	encoder := json.NewEncoder(stdout)
-	encoder.SetEscapeHTML(false)
-	for _, d := range all {
-		if err := encoder.Encode(struct {
-			Name, Class    string
-			Since          int `json:",omitempty"`
-			Live           bool
-			Summary        string
-			Refused        string `json:",omitempty"`
-			DBusProperties []directive.Bus
-		}{d.Name, string(d.Class), d.Since, d.Live, d.Summary, d.Refused, d.Buses}); err != nil {
-			return err
+// parseName reads flags and at most one name, in any order.
+func parseName(flags *flag.FlagSet, args []string) (string, error) {
+	name := ""
+	for {
+		if err := flags.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return "", err
+			}
+			return "", errUsage
 		}
-	}
-	return nil
-}
-
-func explainDirective(d *directive.Directive, stdout io.Writer) {
-	fmt.Fprintf(stdout, "%s=\n  %s\n\n  class:     %s\n", d.Name, d.Summary, d.Class)
-	for _, b := range d.Buses {
-		fmt.Fprintf(stdout, "  on D-Bus:  %s (%s)\n", b.Name, b.Signature)
-	}
-	if d.Since != 0 {
-		fmt.Fprintf(stdout, "  systemd:   %d or newer\n", d.Since)
-	}
-	if of, ok := d.ExceptionOf(); ok {
-		fmt.Fprintf(stdout, "  allowed:   also without the policy, together with %s=\n", of)
-	}
-	if d.Refused != "" {
-		fmt.Fprintf(stdout, "  refused:   %s\n", d.Refused)
+		if flags.NArg() == 0 {
+			return name, nil
+		}
+		if name != "" {
+			fmt.Fprintf(flags.Output(), "%s: unexpected argument %q\n", flags.Name(), flags.Arg(0))
+			flags.Usage()
+			return "", errUsage
+		}
+		name, args = strings.TrimSuffix(flags.Arg(0), "="), flags.Args()[1:]
 	}
 }
 
-func listDirectives(all []*directive.Directive, stdout io.Writer) error {
-	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprint(table, "DIRECTIVE\tCLASS\tSYSTEMD\tMEANING\n")
-	for _, d := range all {
-		since, class := "", string(d.Class)
+func classNames() string {
+	var names []string
+	for _, c := range directive.Classes() {
+		names = append(names, string(c))
+	}
+	return strings.Join(names, ", ")
+}
+
+func unknownDirective(name string) error {
+	if d, ok := directive.Lookup(name); ok {
+		return fmt.Errorf("directive %s is of class %s", name, d.Class)
+	}
+	if near, ok := directive.Nearest(name); ok {
+		return fmt.Errorf("there is no directive %q; did you mean %s?", name, near)
+	}
+	return fmt.Errorf("there is no directive %q; without a name, all are listed", name)
+}
+
+func printDirectives(stdout io.Writer, chosen []*directive.Directive) error {
+	var rows strings.Builder
+	rows.WriteString("DIRECTIVE\tCLASS\tSINCE\tLIVE\tMEANING\n")
+	type count struct{ offered, all int }
+	counts := make(map[directive.Class]count)
+	offered := 0
+	for _, d := range chosen {
+		since, live, meaning := "", "", d.Summary
 		if d.Since != 0 {
 			since = fmt.Sprint(d.Since)
 		}
-		if d.Refused != "" {
-			class += " (refused)"
+		if d.Live {
+			live = "yes"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", d.Name, class, since, d.Summary)
+		c := counts[d.Class]
+		c.all++
+		if d.Refusal() == "" {
+			c.offered++
+			offered++
+		} else {
+			meaning = "refused: " + d.Refusal()
+		}
+		counts[d.Class] = c
+		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%s\n", d.Name, d.Class, since, live, meaning)
+	}
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(table, rows.String()); err != nil {
+		return err
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "\n%s", countDirectives(all))
-	return nil
+	var parts []string
+	for _, class := range directive.Classes() {
+		if c := counts[class]; c.all > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d of %d", class, c.offered, c.all))
+		}
+	}
+	_, err := fmt.Fprintf(stdout, "\n%d of %d directives offered, %d refused; offered by class: %s\n",
+		offered, len(chosen), len(chosen)-offered, strings.Join(parts, ", "))
+	return err
 }
 
-// countDirectives says how many of each class are offered.
-func countDirectives(all []*directive.Directive) string {
-	var b strings.Builder
-	offered := 0
-	for _, c := range directive.Classes {
-		of, yes := 0, 0
-		for _, d := range all {
-			if d.Class == c {
-				of++
-				if d.Refused == "" {
-					yes++
-				}
-			}
-		}
-		if offered += yes; of > 0 {
-			fmt.Fprintf(&b, "%s: %d of %d can be allowed\n", c, yes, of)
-		}
+func explainDirective(stdout io.Writer, d *directive.Directive) {
+	fmt.Fprintf(stdout, "%s: %s\n\n", d.Name, d.Summary)
+	line := func(name, text string) { fmt.Fprintf(stdout, "%-10s %s\n", name, text) }
+	line("class", string(d.Class))
+	if d.Refusal() == "" {
+		line("accepts", d.Accepts())
+	} else {
+		line("refused", d.Refusal())
 	}
-	fmt.Fprintf(&b, "all: %d of %d can be allowed, the others never\n", offered, len(all))
-	return b.String()
+	since := "252 or older"
+	if d.Since != 0 {
+		since = fmt.Sprint(d.Since)
+	}
+	line("since", "systemd "+since)
+	line("live", map[bool]string{true: "can be changed while the unit runs", false: "is set when the unit starts"}[d.Live])
+	for _, b := range d.Buses {
+		line("property", b.Name+" ("+b.Signature+")")
+	}
+	line("manual", "systemd."+map[string]string{"cgroup": "resource-control"}[d.Group]+strings.TrimPrefix(d.Group, "cgroup")+"(5)")
 }
 
-// profiles lists the profiles of this host, or prints one.
-func profiles(args []string, stdout, stderr io.Writer) error {
-	flags := newFlags("systemd-brokerd profiles", `Usage: systemd-brokerd profiles [flags] [NAME]
-
-Lists the profiles that rules of the policy can name, or prints one as a file to
-start an own one from: systemd-brokerd profiles strict >/etc/systemd-brokerd/profiles/mine.conf`, stderr)
-	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files; own profiles lie in profiles/ beside it")
-	if err := flags.Parse(args); err != nil {
-		return usageError(err)
+func printJSON(stdout io.Writer, chosen []*directive.Directive) error {
+	type entry struct {
+		Name       string          `json:"name"`
+		Class      directive.Class `json:"class"`
+		Summary    string          `json:"summary"`
+		Offered    bool            `json:"offered"`
+		Refused    string          `json:"refused,omitempty"`
+		Accepts    string          `json:"accepts,omitempty"`
+		Since      int             `json:"since,omitempty"`
+		Live       bool            `json:"live"`
+		Properties []directive.Bus `json:"properties"`
 	}
-	if flags.NArg() > 1 {
-		flags.Usage()
-		return errUsage
+	entries := make([]entry, 0, len(chosen))
+	for _, d := range chosen {
+		entries = append(entries, entry{d.Name, d.Class, d.Summary, d.Refusal() == "", d.Refusal(), d.Accepts(), d.Since, d.Live, d.Buses})
 	}
-	own, err := ownProfiles(*dir)
-	if err != nil {
-		return err
-	}
-	all, err := policy.Profiles(own)
-	if err != nil {
-		return err
-	}
-	if name := flags.Arg(0); name != "" {
-		p := all[name]
-		if p == nil {
-			return fmt.Errorf("there is no profile %q; systemd-brokerd profiles lists all", name)
-		}
-		fmt.Fprint(stdout, p.Text)
-		return nil
-	}
-	names := make([]string, 0, len(all))
-	for name := range all {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		fmt.Fprintf(stdout, "%s\t%d directives\n", name, len(all[name].Directives))
-	}
-	return nil
+	encoder := json.NewEncoder(stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(entries)
 }

@@ -3,114 +3,81 @@
 package main
 
 import (
-	"flag"
-	"fmt"
+	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
-	"os"
 	"strings"
 	"testing"
-
-	"nomad-systemd-driver/broker/directive"
 )
 
-var update = flag.Bool("update", false, "write docs/directives.md anew")
+// command runs the program and returns what it printed.
+func command(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := run(t.Context(), args, &out, io.Discard)
+	return out.String(), err
+}
 
-const reference = "../../docs/directives.md"
-
-// TestReferenceOfDirectivesIsCurrent makes docs/directives.md of the table.
-func TestReferenceOfDirectivesIsCurrent(t *testing.T) {
-	var b strings.Builder
-	b.WriteString(`# Directives
-
-Made from the table in the code (` + "`systemd-brokerd directives`" + ` prints it too); after a change of
-it: ` + "`testbed/go test ./cmd/systemd-brokerd -run TestReference -update`" + `. What a directive means
-in full is in systemd.exec(5), systemd.resource-control(5), systemd.kill(5) and
-systemd.service(5).
-
-A job writes directives in ` + "`systemd { NAME = [\"line\", …] }`" + ` of its config block, with the lines
-of a unit file. What only tightens its profile needs no permission; for anything else
-a rule of the [policy](policy.md) must allow the directive by class or by name. Values
-that put a unit before others, such as ` + "`Nice=-5`" + `, are of class priority whatever the table
-says.
-
-`)
-	for line := range strings.Lines(countDirectives(directive.All())) {
-		fmt.Fprintf(&b, "- %s", line)
-	}
-	section := func(title, columns string, refused bool) {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n", title, columns)
-		for _, d := range directive.All() {
-			if (d.Refused != "") != refused {
-				continue
-			}
-			since := "252"
-			if d.Since != 0 {
-				since = fmt.Sprint(d.Since)
-			}
-			live := ""
-			if d.Live {
-				live = "yes"
-			}
-			last := live
-			if refused {
-				last = d.Refused
-			}
-			fmt.Fprintf(&b, "| `%s=` | %s | %s | %s | %s |\n", d.Name, d.Class, since, strings.ReplaceAll(d.Summary, "|", "\\|"), last)
-		}
-	}
-	section("Directives that a policy can allow", "| directive | class | systemd | meaning | can change while the unit runs |\n|---|---|---|---|---|", false)
-	section("Directives that none can", "| directive | class | systemd | meaning | why |\n|---|---|---|---|---|", true)
-	if *update {
-		if err := os.WriteFile(reference, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(reference)
+func TestDirectivesAreListedWithTheirNumber(t *testing.T) {
+	out, err := command(t, "directives")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(text) != b.String() {
-		t.Errorf("%s is not current; run this test with -update", reference)
+	for _, want := range []string{"ProtectHome ", "refused: ", " directives offered, ", "offered by class: safe ", "code 0 of "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the list does not hold %q", want)
+		}
+	}
+	some, err := command(t, "directives", "--class", "identity")
+	if err != nil || !strings.Contains(some, "AmbientCapabilities") || strings.Contains(some, "ProtectHome") {
+		t.Errorf("the class identity has %s, %v", some, err)
 	}
 }
 
-func TestDirectivesCommand(t *testing.T) {
-	for _, tt := range []struct {
-		args       []string
-		want, fail string
+func TestADirectiveIsExplained(t *testing.T) {
+	for _, args := range [][]string{{"ProtectHome"}, {"ProtectHome="}, {"ProtectHome", "--class", "safe"}} {
+		out, err := command(t, append([]string{"directives"}, args...)...)
+		if err != nil || !strings.Contains(out, "accepts    one of no, read-only, tmpfs, yes") || !strings.Contains(out, "systemd.exec(5)") {
+			t.Errorf("%q gives %s, %v", args, out, err)
+		}
+	}
+	out, err := command(t, "directives", "ExecStartPre")
+	if err != nil || !strings.Contains(out, "refused    PID 1 would run it again") {
+		t.Errorf("a refused directive gives %s, %v", out, err)
+	}
+}
+
+func TestDirectivesAsJSON(t *testing.T) {
+	out, err := command(t, "directives", "--json", "MemoryHigh")
+	var got []struct {
+		Name       string
+		Offered    bool
+		Live       bool
+		Properties []struct{ Name, Signature string }
+	}
+	if err != nil || json.Unmarshal([]byte(out), &got) != nil || len(got) != 1 || !got[0].Offered || !got[0].Live ||
+		len(got[0].Properties) != 2 || got[0].Properties[0].Signature != "t" {
+		t.Errorf("got %s, %v", out, err)
+	}
+}
+
+func TestWrongDirectivesHelp(t *testing.T) {
+	tests := []struct {
+		args []string
+		want string
 	}{
-		{args: nil, want: "can be allowed, the others never"},
-		{args: []string{"--class", "priority"}, want: "LimitRTPRIO"},
-		{args: []string{"--class", "nosuch"}, fail: "there is no class"},
-		{args: []string{"MemoryHigh="}, want: "MemoryHighScale (u)"},
-		{args: []string{"ExecStartPre"}, want: "refused:"},
-		{args: []string{"MemryHigh"}, fail: `the nearest is "MemoryHigh"`},
-		{args: []string{"--json", "Nice"}, want: `"Name":"Nice"`},
-	} {
-		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
-			var out strings.Builder
-			err := directives(tt.args, &out, io.Discard)
-			if tt.fail != "" && (err == nil || !strings.Contains(err.Error(), tt.fail)) || tt.fail == "" && err != nil {
-				t.Errorf("got %v, want %q", err, tt.fail)
-			}
-			if !strings.Contains(out.String(), tt.want) {
-				t.Errorf("got %s", out.String())
-			}
-		})
+		{[]string{"ProtectHom"}, "did you mean ProtectHome?"},
+		{[]string{"Frobnicate"}, "without a name, all are listed"},
+		{[]string{"--class", "nope"}, "classes are safe, resource"},
+		{[]string{"--class", "code", "ProtectHome"}, "is of class safe"},
 	}
-}
-
-func TestProfilesCommand(t *testing.T) {
-	dir := t.TempDir() // without profiles of its own
-	var out strings.Builder
-	if err := profiles([]string{"--policy", dir + "/policy.d"}, &out, io.Discard); err != nil || !strings.Contains(out.String(), "strict\t") {
-		t.Errorf("got %s, %v", out.String(), err)
+	for _, test := range tests {
+		if _, err := command(t, append([]string{"directives"}, test.args...)...); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q gives %v, want %q", test.args, err, test.want)
+		}
 	}
-	out.Reset()
-	if err := profiles([]string{"--policy", dir + "/policy.d", "strict"}, &out, io.Discard); err != nil || !strings.Contains(out.String(), "[Service]") {
-		t.Errorf("got %s, %v", out.String(), err)
-	}
-	if err := profiles([]string{"--policy", dir + "/policy.d", "none"}, &out, io.Discard); err == nil {
-		t.Error("a profile that does not exist is printed")
+	if _, err := command(t, "directives", "A", "B"); !errors.Is(err, errUsage) {
+		t.Errorf("two names give %v", err)
 	}
 }

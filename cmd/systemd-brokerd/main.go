@@ -23,7 +23,7 @@ driver) as transient systemd services, within what the operator's policy allows.
 Usage:
   systemd-brokerd serve [flags]          run the daemon
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
-  systemd-brokerd directives [NAME]      list the directives that jobs can be allowed
+  systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
   systemd-brokerd version                print the version
   systemd-brokerd COMMAND --help         explain a command and its flags
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return policyCheck(args[1:], stdout, stderr)
 		}
 	case "directives":
-		return directives(args, stdout, stderr)
+		return listDirectives(args, stdout, stderr)
 	case "profiles":
 		return profiles(args, stdout, stderr)
 	case "version", "--version":

@@ -33,21 +33,27 @@ func TestLimitsBite(t *testing.T) {
 		{"cpu quota", keys{"systemd": keys{"CPUQuota": text{"5%"}}}, busy, text{"nr_throttled [1-9]"}},
 		{"cpu_hard_limit", keys{"cpu_hard_limit": true}, busy, text{"nr_throttled [1-9]"}},
 		{
-			"ulimit", keys{"ulimit": keys{"nofile": "9", "fsize": "4K", "nproc": "777"}},
+			"ulimit",
+			keys{"ulimit": keys{"nofile": "9", "fsize": "4K", "nproc": "777"}},
 			"grep processes /proc/self/limits; dd if=/dev/zero of=/local/x bs=1K count=100 2>&1; wc -c </local/x; sh -c 'exec 9</dev/null && echo opened' 2>&1",
 			text{"777 +777", `(?m)^4096$`, "Bad file descriptor|Too many open files|Invalid argument"},
 		},
 		{
-			"io.write_bandwidth", keys{"io": keys{"write_bandwidth": text{"/dev/vda 500K"}}},
-			"dd if=/dev/zero of=/local/x bs=256K count=8 oflag=direct 2>&1", text{`copied, ([3-9]|[1-9][0-9])\.?[0-9]* s`},
+			"io.write_bandwidth",
+			keys{"io": keys{"write_bandwidth": text{"/dev/vda 500K"}}},
+			"dd if=/dev/zero of=/local/x bs=256K count=8 oflag=direct 2>&1",
+			text{`copied, ([3-9]|[1-9][0-9])\.?[0-9]* s`},
 		},
 		{
-			"system calls", keys{"syscall_filter": text{"~mkdir mkdirat", "~@chown:EACCES"}},
-			"mkdir /local/dir 2>&1; chown $(id -u) /local 2>&1", text{"mkdir: .*Operation not permitted", "chown: .*Permission denied"},
+			"system calls",
+			keys{"syscall_filter": text{"~mkdir mkdirat", "~@chown:EACCES"}},
+			"mkdir /local/dir 2>&1; chown $(id -u) /local 2>&1",
+			text{"mkdir: .*Operation not permitted", "chown: .*Permission denied"},
 		},
 		{"capabilities.add", keys{"capabilities": keys{"add": text{"net_bind_service"}}}, "grep CapEff /proc/self/status", text{"0000000000000400"}},
 		{
-			"paths", keys{"systemd": keys{"ReadOnlyPaths": text{"/alloc"}, "InaccessiblePaths": text{"/etc/hosts -/nowhere"}, "NoExecPaths": text{"/usr/bin/id"}}},
+			"paths",
+			keys{"systemd": keys{"ReadOnlyPaths": text{"/alloc"}, "InaccessiblePaths": text{"/etc/hosts -/nowhere"}, "NoExecPaths": text{"/usr/bin/id"}}},
 			"touch /alloc/data/x 2>&1; cat /etc/hosts 2>&1; /usr/bin/id 2>&1",
 			text{"touch: .*Read-only file system", "cat: .*Permission denied", "id: .*[Pp]ermission denied"},
 		},
@@ -56,7 +62,8 @@ func TestLimitsBite(t *testing.T) {
 		{"address families", keys{"systemd": keys{"RestrictAddressFamilies": text{"none"}}}, ask, text{`curl: \(7\)`}},
 		{"restrict_ports", keys{"restrict_ports": true}, "timeout 1 busybox nc -l -p 4321 2>&1; echo $?", text{"bind: .*not permitted|bind: .*[Pp]ermission denied"}},
 		{
-			"settings", keys{
+			"settings",
+			keys{
 				"cpu_weight": 321, "nice": 7, "oom_score_adjust": 321, "umask": "0077", "workdir": "/alloc", "cpu_scheduling": "batch", "io_scheduling": "idle",
 				"systemd": keys{"TemporaryFileSystem": text{"/var:size=64K"}, "PrivateUsers": text{"yes"}, "ProcSubset": text{"pid"}},
 			},
