@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"strconv"
@@ -182,8 +183,9 @@ func cpuQuota(r *drivers.Resources) string {
 	if r == nil || r.LinuxResources == nil {
 		return ""
 	}
-	share := r.LinuxResources.PercentTicks * float64(runtime.NumCPU()) * 100
-	return strconv.FormatFloat(max(share, 1), 'f', 2, 64) + "%"
+	// In whole percents: systemd 252 forgets parts of one at a daemon-reload.
+	share := math.Ceil(r.LinuxResources.PercentTicks * float64(runtime.NumCPU()) * 100)
+	return strconv.FormatFloat(max(share, 1), 'f', 0, 64) + "%"
 }
 
 func (s *Sandbox) rights(l *lines) {
