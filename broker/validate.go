@@ -39,6 +39,9 @@ const (
 
 	maxDirectives = 128
 	maxLines      = 256
+	// maxDirectivesBytes: the lines of a list end up in one line of the transient
+	// unit file, as arguments do.
+	maxDirectivesBytes = 64 << 10
 
 	maxLogInterval = 24 * time.Hour
 )
@@ -282,8 +285,11 @@ func checkDirectives(s *brokerv1.UnitSpec) error {
 	if n := len(s.GetDirectives()); n > maxDirectives {
 		return invalid("directives", "there are %d, more than %d", n, maxDirectives)
 	}
-	seen := map[string]bool{}
+	seen, total := map[string]bool{}, 0
 	for _, d := range s.GetDirectives() {
+		for _, line := range d.GetValues() {
+			total += len(line)
+		}
 		name, lines := d.GetName(), d.GetValues()
 		known, ok := directive.Lookup(name)
 		switch like, near := directive.Nearest(name); {
@@ -301,6 +307,9 @@ func checkDirectives(s *brokerv1.UnitSpec) error {
 			}
 		}
 		seen[name] = true
+	}
+	if total > maxDirectivesBytes {
+		return invalid("directives", "they take %d bytes, more than %d", total, maxDirectivesBytes)
 	}
 	return nil
 }

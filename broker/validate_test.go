@@ -49,6 +49,18 @@ func TestRequestRefuses(t *testing.T) {
 		change func(*spec)
 		want   string // in the error
 	}{
+		{"a profile that is a path", func(s *spec) { s.Profile = "../strict" }, "name of a profile"},
+		{"a directive that does not exist", func(s *spec) { s.Directives = []*brokerv1.Directive{{Name: "X\nY", Values: []string{"1"}}} }, `there is no directive "X\nY"`},
+		{"a directive without lines", func(s *spec) { s.Directives = []*brokerv1.Directive{{Name: "ReadOnlyPaths"}} }, "ReadOnlyPaths has 0 lines"},
+		{"a directive twice", func(s *spec) {
+			d := &brokerv1.Directive{Name: "Nice", Values: []string{"1"}}
+			s.Directives = []*brokerv1.Directive{d, d}
+		}, "Nice is there twice"},
+		{"more directives than anybody needs", func(s *spec) { s.Directives = make([]*brokerv1.Directive, 129) }, "129, more than 128"},
+		{"a list of paths without end", func(s *spec) {
+			line := strings.Repeat(" /"+strings.Repeat("a", 100), 100)
+			s.Directives = []*brokerv1.Directive{{Name: "ReadOnlyPaths", Values: []string{line, line, line, line, line, line, line}}}
+		}, "more than 65536"},
 		{"an empty id", func(s *spec) { s.Id = "" }, "id"},
 		{"an id with a newline", func(s *spec) { s.Id = "a\n" }, `"a\n"`},
 		{"an id that is too long", func(s *spec) { s.Id = strings.Repeat("a", 257) }, "id"},
