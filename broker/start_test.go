@@ -204,8 +204,15 @@ func TestUnitThatIsNotAsAskedIsEnded(t *testing.T) {
 		"CapabilityBoundingSet": uint64(1),
 		"User":                  "root",
 		"RootDirectory":         "/",
-		"SystemCallFilter":      []any{true, []string{"read"}},
-		"BindPaths":             [][]any{{"/", "/alloc", false, uint64(16384)}},
+		"SystemCallFilter": struct {
+			Allow bool
+			Names []string
+		}{true, []string{"read"}},
+		"BindPaths": []struct {
+			Source, Destination string
+			IgnoreMissing       bool
+			Flags               uint64
+		}{{"/", "/alloc", false, 16384}},
 	} {
 		t.Run(property, func(t *testing.T) {
 			w := newWorld(t)

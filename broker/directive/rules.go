@@ -9,8 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/godbus/dbus/v5"
 )
 
 // reserved are directives that PID 1 would take and no policy can offer: requests
@@ -184,37 +182,4 @@ func (d *Directive) ClassOf(lines []string) Class {
 func (d *Directive) ExceptionOf() (string, bool) {
 	of, ok := map[string]string{"SocketBindAllow": "SocketBindDeny", "ExecPaths": "NoExecPaths"}[d.Name]
 	return of, ok
-}
-
-// Merge makes one value of each property that has several, the one that PID 1 has
-// in the end. Of filters of system calls it keeps the first line: only PID 1 knows
-// what groups stand for.
-func Merge(values []Setting) []Setting {
-	var all []Setting
-	for _, v := range values {
-		i := slices.IndexFunc(all, func(w Setting) bool { return w.Name == v.Name })
-		f, ok := v.Value.Value.Value().(filter)
-		switch {
-		case i < 0:
-			all = append(all, v)
-		case !ok, len(f.Names) == 0: // the last one counts; an empty filter begins anew
-			all[i] = v
-		default:
-			all[i].Value.Value = dbus.MakeVariant(joined(v.Name, all[i].Value.Value, f))
-		}
-	}
-	return all
-}
-
-func joined(name string, before dbus.Variant, f filter) filter {
-	have, _ := before.Value().(filter)
-	switch {
-	case len(have.Names) == 0 && !have.Allow:
-		return f
-	case strings.HasPrefix(name, "SystemCall"):
-		return have
-	case f.Allow == have.Allow:
-		return filter{have.Allow, slices.Concat(have.Names, f.Names)}
-	}
-	return filter{have.Allow, slices.DeleteFunc(slices.Clone(have.Names), func(n string) bool { return slices.Contains(f.Names, n) })}
 }

@@ -3,7 +3,6 @@
 package directive
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -73,27 +72,6 @@ func TestClassOfAValue(t *testing.T) {
 		d, _ := Lookup(tt.name)
 		if got := d.ClassOf([]string{tt.line}); got != tt.want {
 			t.Errorf("%s=%s is of class %s, want %s", tt.name, tt.line, got, tt.want)
-		}
-	}
-}
-
-func TestMergeGivesWhatPID1HasInTheEnd(t *testing.T) {
-	for _, tt := range []struct{ name, lines, want string }{
-		{"RestrictAddressFamilies", "AF_UNIX AF_INET|AF_INET6|~AF_INET", "{true [AF_UNIX AF_INET6]}"},
-		{"RestrictAddressFamilies", "~AF_PACKET|~AF_NETLINK", "{false [AF_PACKET AF_NETLINK]}"},
-		{"RestrictAddressFamilies", "AF_UNIX|none", "{true []}"},
-		{"RestrictAddressFamilies", "AF_UNIX||AF_INET", "{true [AF_INET]}"},
-		{"SystemCallFilter", "@system-service|~@mount", "{true [@system-service]}"},
-		{"ReadOnlyPaths", "/a||/b", "[/b]"},
-	} {
-		d, _ := Lookup(tt.name)
-		values, err := d.Settings(strings.Split(tt.lines, "|"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		merged := Merge(values)
-		if len(merged) != 1 || fmt.Sprint(merged[0].Value.Value.Value()) != tt.want {
-			t.Errorf("%s=%s: got %v, want %s", tt.name, tt.lines, merged, tt.want)
 		}
 	}
 }

@@ -63,14 +63,15 @@ func (c *Conn) start(ctx context.Context, name string, properties []unit.Propert
 // verified is the state of a unit that has been started, if the properties have
 // the values that were asked for.
 func (c *Conn) verified(ctx context.Context, name string, intended []unit.Property) (Status, error) {
-	d, replies, err := c.readWith(ctx, name, intended)
+	names := unit.ReadBack(intended)
+	d, replies, err := c.readWith(ctx, name, names)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Status{}, fmt.Errorf("cannot read the state of unit %s: %w", name, err)
 	case err != nil:
 		return Status{}, unknown(name, err)
 	}
-	return d.Status, mismatch(name, intended, replies)
+	return d.Status, mismatch(name, intended, names, replies)
 }
 
 // queueJob calls a method that queues a job and returns the job's path.

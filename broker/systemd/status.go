@@ -14,7 +14,6 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"nomad-systemd-driver/broker/systemd/wire"
-	"nomad-systemd-driver/broker/unit"
 )
 
 // Status is the state of one service unit. The fields are the properties of
@@ -114,7 +113,7 @@ func (c *Conn) readDetails(ctx context.Context, name string) (details, error) {
 
 // readWith reads further properties of a service in the same batch; their
 // replies come in their order.
-func (c *Conn) readWith(ctx context.Context, name string, further []unit.Property) (details, []wire.Reply, error) {
+func (c *Conn) readWith(ctx context.Context, name string, further []string) (details, []wire.Reply, error) {
 	// A question about properties makes PID 1 load a unit it does not have,
 	// and its unloading is a change of that unit: who reads what has changed
 	// would never come to rest. GetUnit loads nothing.
@@ -130,8 +129,8 @@ func (c *Conn) readWith(ctx context.Context, name string, further []unit.Propert
 		return details{}, nil, err
 	}
 	calls := make([]wire.Call, 0, len(further)+len(fields))
-	for _, p := range further {
-		calls = append(calls, getProperty(path, serviceInterface, p.Name))
+	for _, property := range further {
+		calls = append(calls, getProperty(path, serviceInterface, property))
 	}
 	for _, f := range fields {
 		calls = append(calls, getProperty(path, f.iface, f.name))

@@ -92,9 +92,9 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	}
 	u.add(output...)
 	u.add(fields(r.Labels, h.Fields))
-	values := d.Values()
-	u.intend(decided(directive.Merge(values)))
-	u.add(decided(values)...)
+	values := decided(d.Values())
+	u.intend(values)
+	u.add(values...)
 	// Forced values come last: what PID 1 reads last is in force.
 	u.add(floor...)
 	return u, nil
@@ -111,7 +111,9 @@ func decided(values []directive.Setting) []Property {
 
 // pathLists are directives whose paths PID 1 takes for the host's, not for those
 // in RootDirectory=, unless they begin with "+".
-var pathLists = []string{"ExecPaths", "InaccessiblePaths", "NoExecPaths", "ReadOnlyPaths"}
+var pathLists = []string{
+	"ExecPaths", "InaccessibleDirectories", "InaccessiblePaths", "NoExecPaths", "ReadOnlyDirectories", "ReadOnlyPaths",
+}
 
 // inRoot is a value whose paths are those of the unit's own view.
 func inRoot(v directive.Value) dbus.Variant {

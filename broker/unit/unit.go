@@ -10,7 +10,6 @@ package unit
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -39,22 +38,15 @@ var checked = []string{
 	"MemoryMax", "TasksMax", "AllowedCPUs",
 }
 
-// Intended are the properties whose effective values must be those that were
-// asked for, each once, with the value that prevails.
+// Intended are the properties, in the order in which they were sent, whose
+// effective values must be those that were asked for; see [Differences].
 func (u *Unit) Intended() []Property { return u.intended }
 
 // intend notes what to check: the given properties, and before them those of the
 // unit that decide what it can reach.
 func (u *Unit) intend(decided []Property) {
-	all := slices.DeleteFunc(slices.Clone(u.properties), func(p Property) bool { return !slices.Contains(checked, p.Name) })
-	for _, p := range slices.Concat(decided, floor) {
-		if strings.HasSuffix(p.Name, "Scale") {
-			continue // PID 1 shows the size itself
-		}
-		all = slices.DeleteFunc(all, func(q Property) bool { return q.Name == p.Name })
-		all = append(all, p)
-	}
-	u.intended = all
+	u.intended = slices.DeleteFunc(slices.Clone(u.properties), func(p Property) bool { return !slices.Contains(checked, p.Name) })
+	u.intended = slices.Concat(u.intended, decided, floor)
 }
 
 // Properties are the unit's properties, in the order PID 1 must apply them.

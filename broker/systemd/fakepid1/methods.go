@@ -118,7 +118,9 @@ func (s *Server) get(_ *conn, m *dbus.Message) ([]any, func(), *dbus.Error) {
 	}
 	v, ok := values[name]
 	if u := s.units[unit]; u != nil && !ok {
-		v, ok = u.Started[name]
+		if sent, has := u.readSent(name); has && s.effective[name] == nil {
+			return []any{sent}, after, nil
+		}
 	}
 	if other, set := s.effective[name]; set {
 		v, ok = other, true

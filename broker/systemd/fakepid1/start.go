@@ -31,7 +31,7 @@ func (s *Server) startTransientUnit(_ *conn, m *dbus.Message) ([]any, func(), *d
 	u := newUnit(name)
 	u.Started = make(map[string]any, len(props))
 	for _, p := range props {
-		s.assign(u, p.Name, p.Value.Value())
+		s.assign(u, p.Name, p.Value)
 	}
 	s.units[name] = u
 	u.outcome = s.script(Start{Unit: name, Mode: mode, Properties: u.Started})
@@ -51,7 +51,8 @@ func (s *Server) startTransientUnit(_ *conn, m *dbus.Message) ([]any, func(), *d
 
 // assign keeps one property of a new unit. Those that can be read back keep
 // their type.
-func (s *Server) assign(u *Unit, name string, value any) {
+func (s *Server) assign(u *Unit, name string, sent dbus.Variant) {
+	value := sent.Value()
 	if fd, ok := value.(dbus.UnixFD); ok {
 		f := os.NewFile(uintptr(fd), name)
 		u.Files[name] = f
@@ -59,6 +60,7 @@ func (s *Server) assign(u *Unit, name string, value any) {
 		return
 	}
 	u.Started[name] = value
+	u.sent[name] = append(u.sent[name], sent)
 	if user, ok := value.(string); ok && name == "User" {
 		if uid, err := strconv.ParseUint(user, 10, 32); err == nil {
 			u.values["UID"] = uint32(uid)

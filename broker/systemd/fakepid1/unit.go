@@ -23,6 +23,7 @@ type Unit struct {
 	Files map[string]*os.File
 
 	values  map[string]any // what Get answers
+	sent    map[string][]dbus.Variant
 	ignored map[unix.Signal]bool
 	job     uint32
 	verb    string // of the job
@@ -63,6 +64,7 @@ func newUnit(name string) *Unit {
 		Name:    name,
 		Files:   make(map[string]*os.File),
 		values:  defaults(),
+		sent:    make(map[string][]dbus.Variant),
 		ignored: make(map[unix.Signal]bool),
 	}
 }
