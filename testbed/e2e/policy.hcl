@@ -44,6 +44,7 @@ rule "e2e-of-alice" {
 rule "e2e-scripts" {
   client      = "nomad"
   log_drivers = ["fds", "journal"]
+  sessions    = true
   profiles    = ["default", "strict", "network-off", "trusted"]
 
   exec {
