@@ -18,8 +18,9 @@ export CGO_ENABLED := 0
 export GOTOOLCHAIN := local
 
 cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
-# Run when RUN names them: a minute of re-executions of PID 1.
-slow    := TestRealStartsDuringReexec
+# Run when RUN names them: a minute of re-executions of PID 1, and a unit for each
+# of a thousand values.
+slow    := TestRealStartsDuringReexec|TestRealReadBack
 # The last test reboots the VM: unless RUN names others.
 reboot  := $(if $(RUN),$(findstring Reboot,$(RUN)),yes)
 testargs = -test.v -test.parallel 6 -test.timeout 20m -test.run
@@ -69,7 +70,7 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
 	CGO_ENABLED=0 $(GO) build -ldflags '-X main.version=9999.0.0' -o "$$dir/systemd-brokerd-next" ./cmd/systemd-brokerd; \
 	testbed/run --distro $(DISTRO) --copy "$$dir" --boots $(if $(reboot),2,1) -- sh -c '\
 		if [ $$TESTBED_BOOT = 2 ]; then E2E_REBOOT=after exec ./e2e.test $(testargs) TestReboot; fi; \
-		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip $(slow)); systemd=$$?; \
+		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip "$(slow)"); systemd=$$?; \
 		./directive.test $(testargs) "$(or $(RUN),TestReal)"; directive=$$?; \
 		./e2e.test $(testargs) "$(RUN)" -test.skip TestReboot && \
 		NOMAD_TEST_LOG_LEVEL=off setpriv --reuid nomad --regid nomad --init-groups ./harness.test $(testargs) "$(RUN)" && \
