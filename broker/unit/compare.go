@@ -23,6 +23,10 @@ var comparisons = map[string]func(sent []any, got any) bool{
 	"IODeviceWeight":        lastOfEach, "IODeviceLatencyTargetUSec": lastOfEach,
 	"IOReadBandwidthMax": lastOfEach, "IOWriteBandwidthMax": lastOfEach,
 	"IOReadIOPSMax": lastOfEach, "IOWriteIOPSMax": lastOfEach,
+	// Without a class of its own a unit has the default one, best-effort.
+	"IOSchedulingClass": func(sent []any, got any) bool {
+		return sent[len(sent)-1] == got || sent[len(sent)-1] == int32(0) && got == int32(2)
+	},
 	"NoNewPrivileges":  atLeast,
 	"RestrictSUIDSGID": atLeast,
 	"PrivateTmp":       atLeast,
