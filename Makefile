@@ -21,9 +21,10 @@ cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-sy
 # Run when RUN names them: a minute of re-executions of PID 1, and a unit for each
 # of a thousand values.
 slow    := TestRealStartsDuringReexec|TestRealReadBack
+# testargs: -test.short tries fewer values where RUN names nothing.
 # The last test reboots the VM: unless RUN names others.
 reboot  := $(if $(RUN),$(findstring Reboot,$(RUN)),yes)
-testargs = -test.v -test.parallel 6 -test.timeout 20m -test.run
+testargs = -test.v $(if $(RUN),,-test.short) -test.parallel 6 -test.timeout 20m -test.run
 with_go  = PATH="$$($(GO) env GOROOT)/bin:$$PATH"
 
 # $(call tool,NAME,VERSION,PACKAGE): built from the Go module proxy into the cache.

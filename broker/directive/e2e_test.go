@@ -137,7 +137,10 @@ func pointless(c testCase) bool {
 
 // thin keeps so many cases of one directive, evenly spread.
 func thin(cases []testCase) []testCase {
-	const most = 40
+	most := 40
+	if testing.Short() {
+		most = 12
+	}
 	if len(cases) <= most {
 		return cases
 	}

@@ -11,7 +11,6 @@ package e2e
 import (
 	_ "embed"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,20 +76,16 @@ func policyInForce() error {
 	return nil
 }
 
+// copyFile replaces the file to: a program of that name may be running.
 func copyFile(from, to string, mode os.FileMode) error {
-	src, err := os.Open(from)
+	text, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
+	if err := os.WriteFile(to+".new", text, mode); err != nil {
 		return err
 	}
-	if _, err := io.Copy(dst, src); err != nil {
-		return err
-	}
-	return dst.Close()
+	return os.Rename(to+".new", to)
 }
 
 // run runs a command of the guest and returns what it prints.
