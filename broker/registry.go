@@ -29,6 +29,8 @@ const (
 	// fieldView identifies what a unit's sessions have in common with it, see
 	// viewOf. Units of brokers before it lack the field.
 	fieldView = "BROKER_VIEW_SHA256"
+	// fieldCPUs are the CPUs that are the unit's own, if there are any.
+	fieldCPUs = "BROKER_CPUS"
 	// fieldSession is the unit beside which a session runs.
 	fieldSession = "BROKER_SESSION_OF"
 )
@@ -47,6 +49,7 @@ type record struct {
 	view             string // see fieldView
 	session          string // see fieldSession; empty for what clients know as units
 	labels           map[string]string
+	cpus             []uint32 // see fieldCPUs
 
 	// started is closed when the start has ended, well or not.
 	started chan struct{}
@@ -61,6 +64,7 @@ type record struct {
 	state      brokerv1.UnitState
 	status     systemd.Status
 	stopping   *stopping
+	share      cpuShare
 }
 
 // begun prepares a record for the start of its unit.
@@ -79,6 +83,9 @@ func (r *record) fields(uid uint32) map[string]string {
 	if r.view != "" {
 		f[fieldView] = r.view
 	}
+	if len(r.cpus) > 0 {
+		f[fieldCPUs] = formatCPUList(r.cpus)
+	}
 	if r.session != "" {
 		f[fieldSession] = r.session
 	}
@@ -93,9 +100,13 @@ func recordOf(c *policy.Client, unit string, f map[string]string) (*record, bool
 	}
 	labels := maps.Clone(f)
 	maps.DeleteFunc(labels, func(k, _ string) bool { return !strings.HasPrefix(k, labelPrefix(c)) })
+	cpus, err := parseCPUList(f[fieldCPUs])
+	if err != nil {
+		return nil, false
+	}
 	r := &record{
 		client: c.Name, id: f[fieldID], unit: unit, sha256: f[fieldSHA256], rule: f[fieldRule],
-		user: f[fieldUser], view: f[fieldView], session: f[fieldSession], labels: labels,
+		user: f[fieldUser], view: f[fieldView], session: f[fieldSession], labels: labels, cpus: cpus,
 	}
 	return r.begun(), true
 }
@@ -108,10 +119,12 @@ type registry struct {
 	byKey    map[recordKey]*record
 	byUnit   map[string]*record
 	watchers map[*watcher]struct{}
+	pool     *cpuPool
 }
 
-func newRegistry() *registry {
+func newRegistry(pool *cpuPool) *registry {
 	return &registry{
+		pool:     pool,
 		byKey:    make(map[recordKey]*record),
 		byUnit:   make(map[string]*record),
 		watchers: make(map[*watcher]struct{}),
@@ -233,6 +246,7 @@ func (g *registry) finish(r *record, st *systemd.Status, err error) (ended bool)
 	}
 	r.applyLocked(st)
 	r.live = true
+	g.pool.stir()
 	return g.publishLocked(r)
 }
 
@@ -261,6 +275,7 @@ func (g *registry) publishLocked(r *record) (ended bool) {
 	}
 	if over(r.state) {
 		close(r.ended)
+		g.pool.stir()
 	}
 	return over(r.state)
 }

@@ -39,7 +39,7 @@ func TestRegistryFollowsAUnit(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := newRegistry()
+			g := newRegistry(&cpuPool{})
 			r, first, err := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0)
 			if err != nil || !first {
 				t.Fatal(first, err)
@@ -60,7 +60,7 @@ func TestRegistryFollowsAUnit(t *testing.T) {
 }
 
 func TestRegistryHidesAUnitUntilItHasStarted(t *testing.T) {
-	g := newRegistry()
+	g := newRegistry(&cpuPool{})
 	r, _, _ := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0)
 	w := g.watch("c")
 	failed := &systemd.Status{InvocationID: "i1", ActiveState: "failed"}
@@ -82,7 +82,7 @@ func TestRegistryHidesAUnitUntilItHasStarted(t *testing.T) {
 }
 
 func TestRegistryForgetsAFailedStart(t *testing.T) {
-	g := newRegistry()
+	g := newRegistry(&cpuPool{})
 	r, _, _ := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0)
 	g.finish(r, nil, errNotFound)
 	if len(g.names()) != 0 {
@@ -94,7 +94,7 @@ func TestRegistryForgetsAFailedStart(t *testing.T) {
 }
 
 func TestRegistryReservesAnIDOnceForEachClient(t *testing.T) {
-	g := newRegistry()
+	g := newRegistry(&cpuPool{})
 	a, _, _ := g.reserve((&record{client: "a", id: "id", unit: "a.service"}).begun(), 1)
 	if again, first, err := g.reserve((&record{client: "a", id: "id", unit: "a.service"}).begun(), 1); again != a || first || err != nil {
 		t.Errorf("the same id gave %v, %v, %v", again, first, err)
@@ -108,7 +108,7 @@ func TestRegistryReservesAnIDOnceForEachClient(t *testing.T) {
 }
 
 func TestRegistryShowsAUnitToItsOwnerAndRunOnly(t *testing.T) {
-	g := newRegistry()
+	g := newRegistry(&cpuPool{})
 	r, _, _ := g.reserve((&record{client: "a", id: "id", unit: "u.service"}).begun(), 0)
 	g.finish(r, &systemd.Status{InvocationID: "i1", ActiveState: "active", SubState: "running"}, nil)
 	tests := []struct {

@@ -30,6 +30,7 @@ type Systemd interface {
 	Kill(ctx context.Context, name string, who systemd.Who, sig unix.Signal) error
 	Stop(ctx context.Context, name string) error
 	ResetFailed(ctx context.Context, name string) error
+	SetCPUs(ctx context.Context, name string, cpus []uint32) error
 	List(ctx context.Context, pattern string) ([]string, error)
 	Next(ctx context.Context) (systemd.Changes, error)
 	Health() error
@@ -85,15 +86,18 @@ type Server struct {
 // New prepares a server: it builds the broker's directories and reads the
 // units of an earlier broker back from PID 1.
 func New(ctx context.Context, c Config) (*Server, error) {
+	pool, err := newCPUPool()
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config: c, log: c.Log, audit: &audit{c.Log},
-		units: newRegistry(), fds: newFDStore(), closing: make(chan struct{}),
+		units: newRegistry(pool), fds: newFDStore(), closing: make(chan struct{}),
 		readPeer: readPeer, startTimeout: startTimeout,
 	}
 	if err := openat2Works(); err != nil {
 		return nil, err
 	}
-	var err error
 	if s.dirs, err = makeDirs(c.RuntimeDir); err != nil {
 		return nil, err
 	}
@@ -221,6 +225,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			cancel(fmt.Errorf("cannot follow systemd: %w", err))
 		}
 	})
+	following.Go(func() { s.keepCPUs(news) })
 	closed.Go(func() {
 		<-ctx.Done()
 		s.close()

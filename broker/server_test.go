@@ -84,6 +84,9 @@ type world struct {
 	fds    string
 	run    string
 	tokens int // made so far
+	// cpus are those of the host, if set; confined is what every unit that a broker
+	// finds is confined to.
+	cpus, confined []uint32
 	stop   func()
 }
 
@@ -135,6 +138,10 @@ func (w *world) boot(p *policy.Policy) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if w.cpus != nil {
+		w.server.units.pool.online = w.cpus
+	}
+	w.server.units.pool.confined = func(string) ([]uint32, error) { return w.confined, nil }
 	w.server.readPeer = func(c net.Conn) (policy.Peer, error) {
 		p, err := readPeer(c)
 		p.UID = clientUID()

@@ -147,7 +147,7 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 	}
 	r := &record{
 		client: client.Name, id: req.ID, unit: unit.Name(client.UnitPrefix, req.Name, req.ID),
-		sha256: sha256, rule: d.Rule(), user: user, view: viewOf(d), labels: req.Labels,
+		sha256: sha256, rule: d.Rule(), user: user, view: viewOf(d), labels: req.Labels, cpus: req.Resources.CPUs,
 	}
 	return r.begun()
 }
@@ -189,7 +189,7 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 	if err := s.newEnough(d); err != nil {
 		return systemd.Status{}, err
 	}
-	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID)}
+	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r)}
 	switch len(fds) {
 	case logFDs:
 		host.Stdout, host.Stderr = fds[0], fds[1]

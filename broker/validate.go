@@ -35,7 +35,7 @@ const (
 	maxArgsBytes = 128 << 10
 	maxEnvs      = 4096
 	maxEnvBytes  = 256 << 10
-	maxCPU       = 8191
+	maxCPU       = 8191 // the kernel has at most 8192 CPUs
 
 	maxDirectives = 128
 	maxLines      = 256

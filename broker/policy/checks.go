@@ -20,7 +20,7 @@ type check struct {
 // request that no check looks at are free: arguments, environment, labels,
 // names and the working directory work with the rights of the unit's own user
 // inside its own view; a CPU weight counts only within the client's slice; a
-// set of CPUs only takes away.
+// set of CPUs takes away from the unit, and else from the client's own units only.
 var checks = []check{
 	{commandAllowed, commandDenied},
 	{userAllowed, userDenied},

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker/systemd/wire"
+	"nomad-systemd-driver/broker/unit"
 )
 
 // Who selects the processes of a unit that Kill signals.
@@ -69,6 +70,15 @@ func (c *Conn) ResetFailed(ctx context.Context, unit string) error {
 	_, err := c.queueless(ctx, c.read, "ResetFailedUnit", unit)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("cannot reset the failure of unit %s: %w", unit, err)
+	}
+	return nil
+}
+
+// SetCPUs confines a unit that runs to CPUs; none lifts it. PID 1 keeps it in a
+// drop-in of the transient unit, which goes with it (unit_drop_in_dir of systemd).
+func (c *Conn) SetCPUs(ctx context.Context, name string, cpus []uint32) error {
+	if _, err := c.queueless(ctx, c.read, "SetUnitProperties", name, true, []unit.Property{unit.AllowedCPUs(cpus)}); err != nil {
+		return fmt.Errorf("cannot set the CPUs of unit %s: %w", name, err)
 	}
 	return nil
 }

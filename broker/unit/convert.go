@@ -30,6 +30,8 @@ type Host struct {
 	// Stdout and Stderr are descriptors for policy.LogFDs and for a session;
 	// unused otherwise.
 	Stdout, Stderr int
+	// SharedCPUs are for a unit that asks for no CPUs of its own; empty for all.
+	SharedCPUs []uint32
 	// Session is set if the decision is about a session.
 	Session *Session
 	// Fields are journal fields the broker adds to the client's labels, and
@@ -84,7 +86,7 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	u.add(lifecycle...)
 	u.add(program(r)...)
 	u.add(identity(d, h)...)
-	u.add(resources(d)...)
+	u.add(resources(d, h)...)
 	u.add(view(r, h)...)
 	output, err := stdio(r, h)
 	if err != nil {
@@ -172,7 +174,7 @@ func identity(d *policy.Decision, h Host) []Property {
 	}
 }
 
-func resources(d *policy.Decision) []Property {
+func resources(d *policy.Decision, h Host) []Property {
 	r := d.Request().Resources
 	props := []Property{
 		number("TasksMax", d.TasksMax()),
@@ -180,8 +182,12 @@ func resources(d *policy.Decision) []Property {
 	if r.CPUWeight != 0 {
 		props = append(props, number("CPUWeight", r.CPUWeight))
 	}
-	if len(r.CPUs) > 0 {
-		props = append(props, Property{"AllowedCPUs", dbus.MakeVariant(cpuMask(r.CPUs))})
+	cpus := r.CPUs
+	if len(cpus) == 0 {
+		cpus = h.SharedCPUs
+	}
+	if len(cpus) > 0 {
+		props = append(props, AllowedCPUs(cpus))
 	}
 	if r.MemoryLow != 0 {
 		props = append(props, number("MemoryLow", r.MemoryLow))
@@ -192,8 +198,17 @@ func resources(d *policy.Decision) []Property {
 	return props
 }
 
+// AllowedCPUs confines a unit to CPUs; none lifts it. It can be changed while the
+// unit runs.
+func AllowedCPUs(cpus []uint32) Property {
+	return Property{"AllowedCPUs", dbus.MakeVariant(cpuMask(cpus))}
+}
+
 // cpuMask is a set of CPUs as PID 1 takes it: a little endian bit mask.
 func cpuMask(cpus []uint32) []byte {
+	if len(cpus) == 0 {
+		return []byte{}
+	}
 	mask := make([]byte, slices.Max(cpus)/8+1)
 	for _, cpu := range cpus {
 		mask[cpu/8] |= 1 << (cpu % 8)

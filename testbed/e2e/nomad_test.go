@@ -74,7 +74,13 @@ type job struct {
 // of it is left in systemd, or the test fails.
 func submit(t *testing.T, tk task) *job {
 	t.Helper()
-	j := &job{t: t, id: jobName(t)}
+	return submitAs(t, jobName(t), tk)
+}
+
+// submitAs is submit for a test with several jobs.
+func submitAs(t *testing.T, id string, tk task) *job {
+	t.Helper()
+	j := &job{t: t, id: id}
 	call(t, http.MethodPost, "/jobs", map[string]any{"Job": tk.job(j.id)}, nil)
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"strconv"
@@ -23,7 +24,7 @@ func TestLimitsBite(t *testing.T) {
 		keys = map[string]any
 		text = []string
 	)
-	for _, tt := range []struct {
+	tests := []struct {
 		name   string
 		config keys
 		script string
@@ -70,27 +71,37 @@ func TestLimitsBite(t *testing.T) {
 			"cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.weight; nice; cat /proc/self/oom_score_adj; umask; pwd; chrt -p $$; ionice; df /var | tail -n 1; wc -l </proc/self/uid_map; ls /proc/meminfo 2>&1",
 			text{"^321\n7\n321\n0077\n/alloc\n", "SCHED_BATCH", "idle", "tmpfs +64 ", `\n[2-9]\nls: `, "/proc/meminfo.: No such file"},
 		},
-	} {
+	}
+	of := func(t *testing.T, text string, config keys) string {
+		tk := script(text)
+		tk.Type, tk.CPU = "batch", 100
+		maps.Copy(tk.Config, config)
+		j := submit(t, tk)
+		a := watch(t, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 && a[0].ended() })
+		j.alloc = a[0].ID
+		events := j.messages(a[0])
+		if strings.Contains(events, "built with BPF_FRAMEWORK") && !strings.Contains(run(t, "systemctl", "--version"), "+BPF_FRAMEWORK") {
+			t.Skip("this systemd cannot, and says so")
+		}
+		if !strings.Contains(events, "Started") {
+			t.Fatalf("it did not start:\n%s", events)
+		}
+		return j.logs("stdout") + j.logs("stderr")
+	}
+	// One task without the keys runs all scripts.
+	const mark = "=== next"
+	var all strings.Builder
+	for _, tt := range tests {
+		fmt.Fprintf(&all, "(%s) 2>&1; rm -rf /local/x /local/dir; echo '%s'\n", tt.script, mark)
+	}
+	free := strings.Split(of(t, all.String(), nil), mark+"\n")
+	if len(free) != len(tests)+1 {
+		t.Fatalf("without the keys it prints %q, not the output of %d scripts", free, len(tests))
+	}
+	for n, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			of := func(t *testing.T, config keys) string {
-				tk := script(tt.script)
-				tk.Type, tk.CPU = "batch", 100
-				maps.Copy(tk.Config, config)
-				j := submit(t, tk)
-				a := watch(t, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 && a[0].ended() })
-				j.alloc = a[0].ID
-				events := j.messages(a[0])
-				if strings.Contains(events, "built with BPF_FRAMEWORK") && !strings.Contains(run(t, "systemctl", "--version"), "+BPF_FRAMEWORK") {
-					t.Skip("this systemd cannot, and says so")
-				}
-				if !strings.Contains(events, "Started") {
-					t.Fatalf("it did not start:\n%s", events)
-				}
-				return j.logs("stdout") + j.logs("stderr")
-			}
-			with, without := of(t, tt.config), ""
-			t.Run("without", func(t *testing.T) { without = of(t, nil) })
+			with, without := of(t, tt.script, tt.config), free[n]
 			for _, want := range tt.want {
 				if !regexp.MustCompile(want).MatchString(with) {
 					t.Errorf("it prints %q, want %s", with, want)

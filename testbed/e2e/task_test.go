@@ -80,18 +80,40 @@ func TestServiceHasTheLimitsOfItsJob(t *testing.T) {
 	}
 }
 
+// TestCoresAndUnlimitedMemoryBecomeLimits wants the core of a task to be its own:
+// another task leaves it, and has it back afterwards.
 func TestCoresAndUnlimitedMemoryBecomeLimits(t *testing.T) {
+	cpus := func(j *job) string { return procStatus(t, j.pid())["Cpus_allowed_list"] }
+	other := submitAs(t, jobName(t)+"-other", task{Type: "service", Config: command("tick")})
+	other.await("running")
+	if got := cpus(other); got != "0-1" {
+		t.Errorf("a task alone may use the CPUs %s, want both", got)
+	}
 	j := submit(t, task{Type: "service", User: "alice", Config: command("tick"), Cores: 1, Memory: 64, Max: -1})
 	j.await("running")
 	got := show(t, j.unit(), "AllowedCPUs", "MemoryMax")
-	if cpus := got["AllowedCPUs"]; cpus != "0" && cpus != "1" {
-		t.Errorf("AllowedCPUs=%s, want one of the two CPUs", cpus)
+	rest := map[string]string{"0": "1", "1": "0"}[got["AllowedCPUs"]]
+	if rest == "" {
+		t.Fatalf("AllowedCPUs=%s, want one of the two CPUs", got["AllowedCPUs"])
 	}
 	if got["MemoryMax"] != "infinity" {
 		t.Errorf("MemoryMax=%s, want infinity", got["MemoryMax"])
 	}
-	if s := procStatus(t, j.pid()); s["Cpus_allowed_list"] != got["AllowedCPUs"] {
-		t.Errorf("its process may use the CPUs %s", s["Cpus_allowed_list"])
+	if now := cpus(j); now != got["AllowedCPUs"] {
+		t.Errorf("its process may use the CPUs %s", now)
+	}
+	awaitCPUs(t, rest, func() string { return cpus(other) })
+	j.stop()
+	awaitCPUs(t, "0-1", func() string { return cpus(other) })
+}
+
+// awaitCPUs waits until the CPUs are as wanted: the kernel sends no event.
+func awaitCPUs(t *testing.T, want string, cpus func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); cpus() != want; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the other task may use the CPUs %s, want %s", cpus(), want)
+		}
 	}
 }
 

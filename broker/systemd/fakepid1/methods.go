@@ -30,6 +30,7 @@ var methods = map[string]method{
 	manager + ".KillUnit":            (*Server).killUnit,
 	manager + ".ResetFailedUnit":     (*Server).resetFailedUnit,
 	manager + ".ListUnitsByPatterns": (*Server).listUnits,
+	manager + ".SetUnitProperties":   (*Server).setUnitProperties,
 }
 
 var errNoUnit = dbus.NewError("org.freedesktop.systemd1.NoSuchUnit", []any{"Unit not loaded."})

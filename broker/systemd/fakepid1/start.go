@@ -49,6 +49,27 @@ func (s *Server) startTransientUnit(_ *conn, m *dbus.Message) ([]any, func(), *d
 	}, nil
 }
 
+// setUnitProperties changes properties of a unit that runs.
+func (s *Server) setUnitProperties(_ *conn, m *dbus.Message) ([]any, func(), *dbus.Error) {
+	u, failure := s.named(m)
+	if failure != nil {
+		return nil, nil, failure
+	}
+	var name string
+	var runtime bool
+	var props []struct {
+		Name  string
+		Value dbus.Variant
+	}
+	if err := dbus.Store(m.Body, &name, &runtime, &props); err != nil {
+		return nil, nil, dbus.MakeFailedError(err)
+	}
+	for _, p := range props {
+		s.assign(u, p.Name, p.Value)
+	}
+	return nil, nil, nil
+}
+
 // assign keeps one property of a new unit. Those that can be read back keep
 // their type.
 func (s *Server) assign(u *Unit, name string, sent dbus.Variant) {
