@@ -85,7 +85,7 @@ func parseCPUList(list string) ([]uint32, error) {
 			return nil, fmt.Errorf("cannot read the list of CPUs %q", list)
 		}
 		for ; from <= to; from++ {
-			cpus = append(cpus, uint32(from))
+			cpus = append(cpus, uint32(from)) //nolint:gosec // at most maxCPU
 		}
 	}
 	return cpus, nil

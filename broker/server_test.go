@@ -84,10 +84,11 @@ type world struct {
 	fds    string
 	run    string
 	tokens int // made so far
+	stop   func()
+
 	// cpus are those of the host, if set; confined is what every unit that a broker
 	// finds is confined to.
 	cpus, confined []uint32
-	stop   func()
 }
 
 func newWorld(t *testing.T) *world {
