@@ -38,7 +38,7 @@ $(eval $(call tool,golangci-lint,v2.15.0,github.com/golangci/golangci-lint/v2/cm
 $(eval $(call tool,buf,v1.75.0,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,govulncheck,v1.9.0,golang.org/x/vuln/cmd/govulncheck))
 
-.PHONY: help build test unit lint proto proto-check e2e demo shell fuzz vuln clean cc
+.PHONY: help build test unit lint proto proto-check e2e replay demo shell fuzz vuln clean cc
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -76,6 +76,14 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
 		./e2e.test $(testargs) "$(RUN)" -test.skip TestReboot && \
 		NOMAD_TEST_LOG_LEVEL=off setpriv --reuid nomad --regid nomad --init-groups ./harness.test $(testargs) "$(RUN)" && \
 		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$((systemd + directive))'
+
+replay: ## systemd's own test-execute units as requests to the broker (DISTRO=…)
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; \
+	source=$$(testbed/systemd-source --distro $(DISTRO)); \
+	cp -r "$$source" "$$dir/systemd"; cp testbed/replay/testdata/$(DISTRO).tsv "$$dir/expected"; \
+	$(GO) test -c -tags e2e -o "$$dir/" ./testbed/replay; \
+	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- \
+		./replay.test -test.v -test.run TestReplay -source systemd -expected expected
 
 demo: ## watch real jobs run in a VM (DISTRO=…)
 	@testbed/demo/run --distro $(DISTRO)

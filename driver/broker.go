@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/nomad/nomad/structs"
+	"github.com/hashicorp/nomad/plugins/drivers"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -152,16 +153,17 @@ func away(err error) bool {
 }
 
 // startError words a failed StartUnit for the job's author, and tells Nomad
-// whether trying again can help.
-func startError(err error) error {
+// whether trying again can help. It names the key of
+// the task's config block that a refusal is about.
+func startError(err error, c *drivers.TaskConfig) error {
 	st := status.Convert(err)
 	if away(err) || st.Code() == codes.ResourceExhausted {
 		return structs.NewRecoverableError(fmt.Errorf("systemd-brokerd cannot start the task now: %s", st.Message()), true)
 	}
 	if text, ok := denied(err); ok {
-		return errors.New(text)
+		return errors.New(text + origin(text, c))
 	}
-	return fmt.Errorf("systemd-brokerd refuses the task: %s", st.Message())
+	return fmt.Errorf("systemd-brokerd refuses the task: %s%s", st.Message(), origin(st.Message(), c))
 }
 
 // denied words a refusal by policy for the job's author; false if err is none.

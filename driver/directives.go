@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -26,6 +27,7 @@ type Sandbox struct {
 
 	CPUHardLimit   bool              `codec:"cpu_hard_limit"`
 	CPUWeight      uint64            `codec:"cpu_weight"`
+	MemoryHigh     string            `codec:"memory_high"`
 	MemorySwapMax  string            `codec:"memory_swap_max"`
 	TasksMax       uint64            `codec:"tasks_max"`
 	IO             IO                `codec:"io"`
@@ -75,6 +77,7 @@ var sandboxSpec = map[string]*hclspec.Spec{
 	"systemd":           hclspec.NewBlockAttrs("systemd", "list(string)", false),
 	"cpu_hard_limit":    hclspec.NewAttr("cpu_hard_limit", "bool", false),
 	"cpu_weight":        hclspec.NewAttr("cpu_weight", "number", false),
+	"memory_high":       hclspec.NewAttr("memory_high", "string", false),
 	"memory_swap_max":   hclspec.NewAttr("memory_swap_max", "string", false),
 	"tasks_max":         hclspec.NewAttr("tasks_max", "number", false),
 	"oom_policy":        hclspec.NewAttr("oom_policy", "string", false),
@@ -126,6 +129,36 @@ func (l *lines) add(key, directive string, text ...string) {
 
 // directives are all that the sandbox asks for, sorted by name.
 func (s *Sandbox) directives(r *drivers.Resources) ([]*brokerv1.Directive, error) {
+	l, err := s.lines(r)
+	if err != nil {
+		return nil, err
+	}
+	var all []*brokerv1.Directive
+	for _, name := range slices.Sorted(maps.Keys(l.all)) {
+		all = append(all, &brokerv1.Directive{Name: name, Values: l.all[name]})
+	}
+	return all, nil
+}
+
+// aDirective finds the directive that a refusal is about.
+var aDirective = regexp.MustCompile(`(?:directives: |directive ")([A-Za-z]+)[:="]`)
+
+// origin is the key of the task's config block that asks for what a refusal is
+// about, in words that follow the refusal; empty if it is about something else.
+func origin(refusal string, c *drivers.TaskConfig) string {
+	m := aDirective.FindStringSubmatch(refusal)
+	var tc TaskConfig
+	if m == nil || c.DecodeDriverConfig(&tc) != nil {
+		return ""
+	}
+	l, err := tc.lines(c.Resources)
+	if err != nil || l.key[m[1]] == "" {
+		return ""
+	}
+	return "; it comes from " + l.key[m[1]] + " in the task's config block"
+}
+
+func (s *Sandbox) lines(r *drivers.Resources) (*lines, error) {
 	l := &lines{map[string][]string{}, map[string]string{}}
 	s.limits(l, r)
 	s.rights(l)
@@ -139,19 +172,16 @@ func (s *Sandbox) directives(r *drivers.Resources) ([]*brokerv1.Directive, error
 		if key, twice := l.key[name]; twice {
 			return nil, fmt.Errorf("systemd: %s is what %s sets as well; remove one of the two", name, key)
 		}
-		l.all[name] = text
+		l.all[name], l.key[name] = text, "systemd."+name
 	}
-	var all []*brokerv1.Directive
-	for _, name := range slices.Sorted(maps.Keys(l.all)) {
-		all = append(all, &brokerv1.Directive{Name: name, Values: l.all[name]})
-	}
-	return all, nil
+	return l, nil
 }
 
 func (s *Sandbox) limits(l *lines, r *drivers.Resources) {
 	if s.CPUHardLimit {
 		l.add("cpu_hard_limit", "CPUQuota", cpuQuota(r))
 	}
+	l.add("memory_high", "MemoryHigh", s.MemoryHigh)
 	l.add("memory_swap_max", "MemorySwapMax", s.MemorySwapMax)
 	l.add("oom_policy", "OOMPolicy", s.OOMPolicy)
 	l.add("oom_score_adjust", "OOMScoreAdjust", nonzero(s.OOMScoreAdjust))

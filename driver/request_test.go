@@ -52,6 +52,7 @@ func TestUnitSpec(t *testing.T) {
 			}
 			cpu_hard_limit   = true
 			cpu_weight       = 500
+			memory_high      = "60M"
 			memory_swap_max  = "0"
 			tasks_max        = 64
 			oom_policy       = "stop"
@@ -224,5 +225,27 @@ func TestSystemdIsReadInAllItsForms(t *testing.T) {
 		`{"Config": {"systemd": {"ProtectHostname": ["yes"], "SystemCallFilter": ["@system-service", "~@privileged"]}}}`, &tc)
 	if !reflect.DeepEqual(tc.Systemd, want) {
 		t.Errorf("as JSON: got %v", tc.Systemd)
+	}
+}
+
+// TestRefusalNamesTheKeyOfTheJob: an author knows keys, not the directives that the
+// driver makes of them.
+func TestRefusalNamesTheKeyOfTheJob(t *testing.T) {
+	c := newTaskConfig(t, parse(t, `
+		command = "/bin/a"
+		umask   = "99"
+		ulimit { nofile = "x" }
+		systemd { ProtectHostnme = ["yes"] }`))
+	tests := []struct{ refusal, want string }{
+		{`directives: UMask: "99" is not an octal number`, "; it comes from umask in the task's config block"},
+		{`directives: LimitNOFILE: "x" is no limit`, "; it comes from ulimit.nofile in the task's config block"},
+		{`directive "ProtectHostnme=yes" is refused`, "; it comes from systemd.ProtectHostnme in the task's config block"},
+		{`directive "Nice=5" of the profile`, ""},
+		{`command "/bin/a" is refused`, ""},
+	}
+	for _, tt := range tests {
+		if got := origin(tt.refusal, c); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.refusal, got, tt.want)
+		}
 	}
 }

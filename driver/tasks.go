@@ -84,7 +84,7 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 	}
 	resp, err := b.StartUnit(ctx, &brokerv1.StartUnitRequest{Spec: spec})
 	if err != nil {
-		return nil, nil, startError(err)
+		return nil, nil, startError(err, c)
 	}
 	u := resp.GetUnit()
 	t := d.add(newTask(c, u.GetHandle(), u.GetStartedAt().AsTime()))

@@ -171,11 +171,11 @@ func TestDirectivesAreRefusedWithTheReason(t *testing.T) {
 		config map[string]any
 		want   []string
 	}{
-		{"a misspelling", map[string]any{"systemd": map[string]any{"ProtectHostnme": []string{"yes"}}}, []string{"ProtectHostnme", "did you mean ProtectHostname?"}},
-		{"a wrong value", map[string]any{"umask": "99"}, []string{`UMask: \"99\" is not an octal number`}},
+		{"a misspelling", map[string]any{"systemd": map[string]any{"ProtectHostnme": []string{"yes"}}}, []string{"did you mean ProtectHostname?", "comes from systemd.ProtectHostnme in"}},
+		{"a wrong value", map[string]any{"umask": "99"}, []string{`UMask: \"99\" is not an octal number`, "comes from umask in the task's config"}},
 		{"less than the profile", map[string]any{"systemd": map[string]any{"PrivateDevices": []string{"no"}}}, []string{"PrivateDevices=no", "can only tighten"}},
 		{"a directive of no policy", map[string]any{"systemd": map[string]any{"ExecStopPost": []string{"/bin/true"}}}, []string{"no policy can allow it"}},
-		{"a directive of another class", map[string]any{"nice": -5}, []string{"Nice=-5", "of class priority"}},
+		{"a directive of another class", map[string]any{"nice": -5}, []string{"Nice=-5", "of class priority", "comes from nice in"}},
 		{"a profile of no rule", map[string]any{"profile": "nosuch"}, []string{"nosuch", "profile"}},
 		{"a capability that is as good as root", map[string]any{"capabilities": map[string]any{"add": []string{"sys_admin"}}}, []string{"CAP_SYS_ADMIN", "as good as root"}},
 		{"privileges", map[string]any{"no_new_privileges": false}, []string{"cannot be turned off"}},
