@@ -3,19 +3,29 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"nomad-systemd-driver/broker/mounts"
 	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/unit"
 )
 
-// beneath refuses every way out of a directory: "..", symlinks, the magic links
-// of /proc, and other mounts. See openat2(2).
-const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+// Mounts puts what a unit is to see where PID 1 finds it; [mounts.Client] does.
+type Mounts interface {
+	// Stage returns a path for each, which hold until Unstage.
+	Stage(ctx context.Context, unit string, all []mounts.Mount) ([]string, error)
+	Unstage(ctx context.Context, unit string) error
+	// Staged lists the units that have some.
+	Staged() ([]string, error)
+}
 
 // openat2Works reports why openat2(2) cannot be used. There is no fallback:
 // without it a client could lead root along symlinks. RestrictSUIDSGID= on the
@@ -28,46 +38,141 @@ func openat2Works() error {
 	return unix.Close(fd)
 }
 
-// checkDirectories looks at the three directories of a decision's request,
-// walking down from the client's alloc_root without following a symlink, and
-// refuses any that is not a directory of the client's own.
-func checkDirectories(d *policy.Decision) error {
-	c, dirs := d.Client(), d.Request().Directories
-	root, err := unix.Open(c.AllocRoot, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("cannot open alloc_root %s of policy client %q: %w", c.AllocRoot, c.Name, err)
+// directoriesOf opens the three directories of a decision's request, and its
+// volumes, in this order. It walks down from the client's alloc_root, or from /,
+// without following a symlink, and refuses a directory that is not the client's own.
+// What follows is done to exactly these objects. The caller closes them, also after
+// an error.
+func directoriesOf(d *policy.Decision) (all openMounts, err error) {
+	c, r := d.Client(), d.Request()
+	for _, path := range []string{r.Directories.Alloc, r.Directories.Local, r.Directories.Secrets} {
+		rel, err := filepath.Rel(c.AllocRoot, path)
+		if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+			return all, invalid("directories", "%s is not below alloc_root %s", quote(path), c.AllocRoot)
+		}
+		m := mounts.Mount{Root: c.AllocRoot, Path: rel, SameMount: true}
+		st, err := all.open("directories", path, m)
+		if err != nil {
+			return all, err
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return all, invalid("directories", "%s is not a directory", quote(path))
+		}
+		if st.Uid != c.UID {
+			return all, invalid("directories", "%s does not belong to the client", quote(path))
+		}
 	}
-	defer unix.Close(root) //nolint:errcheck // nothing was written
-	for _, path := range []string{dirs.Alloc, dirs.Local, dirs.Secrets} {
-		if err := checkDirectory(root, c, path); err != nil {
-			return err
+	for _, v := range r.Volumes {
+		m := mounts.Mount{Root: "/", Path: strings.TrimPrefix(v.Source, "/"), ReadOnly: v.ReadOnly}
+		st, err := all.open("volumes", v.Source, m)
+		if err != nil {
+			return all, err
+		}
+		if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFDIR && kind != unix.S_IFREG {
+			return all, invalid("volumes", "%s is neither a directory nor a regular file", quote(v.Source))
+		}
+	}
+	return all, nil
+}
+
+// openMounts are open, and on their way to PID 1.
+type openMounts []mounts.Mount
+
+func (o *openMounts) open(field, path string, m mounts.Mount) (*unix.Stat_t, error) {
+	fd, err := mounts.Open(m)
+	switch {
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENOTDIR):
+		return nil, invalid(field, "%s leads over a symlink or a mount, or is not a directory", quote(path))
+	case err != nil:
+		return nil, invalid(field, "%s cannot be opened: %v", quote(path), err)
+	}
+	m.FD = fd
+	*o = append(*o, m)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, fmt.Errorf("cannot look at %s: %w", path, err)
+	}
+	return &st, nil
+}
+
+func (o openMounts) close() {
+	for _, m := range o {
+		_ = unix.Close(m.FD)
+	}
+}
+
+// stage lets PID 1 see the decision's directories and volumes, for the start of the
+// unit of r. The caller calls unstage when that has ended, well or not.
+func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, h *unit.Host) (unstage func(), err error) {
+	open, err := directoriesOf(d)
+	defer func() { open.close() }()
+	if err != nil {
+		return nil, err
+	}
+	paths, err := s.config.Mounts.Stage(ctx, r.unit, open)
+	if err != nil {
+		return nil, &unavailableError{err}
+	}
+	h.Alloc, h.Local, h.Secrets = paths[0], paths[1], paths[2]
+	for i, v := range d.Request().Volumes {
+		h.Volumes = append(h.Volumes, unit.Volume{Source: paths[3+i], Destination: v.Destination, ReadOnly: v.ReadOnly})
+	}
+	return func() { s.unstage(context.WithoutCancel(ctx), r.unit) }, nil
+}
+
+// unstage takes back what was staged for a unit. What it cannot take back shows
+// nobody but root anything, and the next broker takes it back.
+func (s *Server) unstage(ctx context.Context, name string) {
+	if err := s.config.Mounts.Unstage(ctx, name); err != nil {
+		s.log.Error("cannot take back mounts", slog.String("BROKER_UNIT", name), slog.Any("error", err))
+	}
+}
+
+// clearStaged takes back what an earlier broker staged, and removes the roots of
+// units that are gone. A unit that PID 1 is starting may need its own still: it is
+// taken back when the unit is removed.
+func (s *Server) clearStaged(ctx context.Context) error {
+	staged, err := s.config.Mounts.Staged()
+	if err != nil {
+		return fmt.Errorf("cannot look for mounts of an earlier broker: %w", err)
+	}
+	for _, name := range staged {
+		if s.units.starting(name) {
+			s.units.stagedBefore(name)
+			continue
+		}
+		s.unstage(ctx, name)
+	}
+	entries, err := os.ReadDir(s.dirs.roots)
+	if err != nil {
+		return fmt.Errorf("cannot look for root directories of an earlier broker: %w", err)
+	}
+	for _, e := range entries {
+		if !s.units.known(e.Name()) {
+			s.removeRoot(e.Name())
 		}
 	}
 	return nil
 }
 
-func checkDirectory(root int, c policy.Client, path string) error {
-	rel, err := filepath.Rel(c.AllocRoot, path)
-	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
-		return invalid("directories", "%s is not below alloc_root %s", quote(path), c.AllocRoot)
+// rootFor is the root directory of the unit of r: the skeleton that all share, or
+// one of its own if PID 1 is to make mount points in it.
+func (s *Server) rootFor(r *record, d *policy.Decision) (string, error) {
+	own := len(d.Request().Volumes) > 0
+	for _, v := range d.Values() {
+		own = own || v.Name == "TemporaryFileSystem"
 	}
-	fd, err := unix.Openat2(root, rel, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: beneath,
-	})
-	switch {
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENOTDIR):
-		return invalid("directories", "%s leads over a symlink or a mount, or is not a directory", quote(path))
-	case err != nil:
-		return invalid("directories", "%s cannot be opened: %v", quote(path), err)
+	if !own {
+		return s.dirs.root, nil
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("cannot look at %s: %w", path, err)
+	root := filepath.Join(s.dirs.roots, r.unit)
+	return root, makeSkeleton(root)
+}
+
+// removeRoot removes a root directory of a unit's own: empty directories and
+// symlinks, on which nothing is mounted in the broker's or PID 1's namespace.
+func (s *Server) removeRoot(name string) {
+	if err := os.RemoveAll(filepath.Join(s.dirs.roots, name)); err != nil {
+		s.log.Error("cannot remove the root directory of a unit", slog.String("BROKER_UNIT", name), slog.Any("error", err))
 	}
-	if st.Uid != c.UID {
-		return invalid("directories", "%s does not belong to the client", quote(path))
-	}
-	return nil
 }

@@ -34,6 +34,9 @@ type quotaError struct{ text string }
 // Error implements error.
 func (e *quotaError) Error() string { return e.text }
 
+// unavailableError is what may pass by itself.
+type unavailableError struct{ error }
+
 // statusOf is the one map from the broker's errors to gRPC codes. Whatever is
 // not named here is Internal, and a failure all the same.
 func statusOf(err error, requestID string) error {
@@ -43,6 +46,7 @@ func statusOf(err error, requestID string) error {
 		quota   *quotaError
 		refused *startError
 		other   *systemd.MismatchError
+		passing *unavailableError
 	)
 	switch {
 	case err == nil:
@@ -63,7 +67,7 @@ func statusOf(err error, requestID string) error {
 		return status.Error(codes.NotFound, err.Error())
 	case errors.Is(err, errOtherContent):
 		return status.Error(codes.AlreadyExists, err.Error())
-	case errors.Is(err, errStopping), errors.Is(err, errLeft), errors.Is(err, systemd.ErrNotStarted),
+	case errors.As(err, &passing), errors.Is(err, errStopping), errors.Is(err, errLeft), errors.Is(err, systemd.ErrNotStarted),
 		errors.Is(err, systemd.ErrNotConnected), errors.Is(err, systemd.ErrOutcomeUnknown), errors.Is(err, systemd.ErrClosed):
 		return status.Error(codes.Unavailable, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):

@@ -65,6 +65,7 @@ type record struct {
 	status     systemd.Status
 	stopping   *stopping
 	share      cpuShare
+	staged     bool // by an earlier broker
 }
 
 // begun prepares a record for the start of its unit.
@@ -160,11 +161,21 @@ func (g *registry) insertLocked(r *record) {
 	g.byUnit[r.unit] = r
 }
 
-// remove forgets r.
-func (g *registry) remove(r *record) {
+// remove forgets r, and reports whether an earlier broker staged mounts for it.
+func (g *registry) remove(r *record) (staged bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.removeLocked(r)
+	return r.staged
+}
+
+// stagedBefore notes that an earlier broker staged mounts for a unit.
+func (g *registry) stagedBefore(unit string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r, ok := g.byUnit[unit]; ok {
+		r.staged = true
+	}
 }
 
 func (g *registry) removeLocked(r *record) {

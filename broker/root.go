@@ -19,6 +19,8 @@ type dirs struct {
 	// root is the skeleton of the "minimal" root file system: empty
 	// directories and symlinks, with everything else bound over it by systemd.
 	root string
+	// roots holds such a skeleton for each unit that needs one of its own.
+	roots string
 	// env holds environment files for the moment of a start.
 	env string
 	// users holds the generated passwd and group files.
@@ -65,25 +67,34 @@ var (
 func makeDirs(runtime string) (dirs, error) {
 	d := dirs{
 		root:  filepath.Join(runtime, "root"),
+		roots: filepath.Join(runtime, "roots"),
 		env:   filepath.Join(runtime, "environment"),
 		users: filepath.Join(runtime, "users"),
 	}
-	for path, mode := range map[string]fs.FileMode{d.root: 0o755, d.env: 0o700, d.users: 0o755} {
+	for path, mode := range map[string]fs.FileMode{d.roots: 0o755, d.env: 0o700, d.users: 0o755} {
 		if err := makeDir(path, mode); err != nil {
 			return dirs{}, err
 		}
 	}
+	return d, makeSkeleton(d.root)
+}
+
+// makeSkeleton makes a root directory in which everything is bound over.
+func makeSkeleton(root string) error {
+	if err := makeDir(root, 0o755); err != nil {
+		return err
+	}
 	for _, name := range skeleton {
-		if err := makeDir(filepath.Join(d.root, name), 0o755); err != nil {
-			return dirs{}, err
+		if err := makeDir(filepath.Join(root, name), 0o755); err != nil {
+			return err
 		}
 	}
 	for _, name := range usrMerge {
-		if err := linkIntoUsr(d.root, name); err != nil {
-			return dirs{}, err
+		if err := linkIntoUsr(root, name); err != nil {
+			return err
 		}
 	}
-	return d, nil
+	return nil
 }
 
 // makeDir makes a directory of exactly this mode, whatever the umask.

@@ -46,6 +46,8 @@ type Config struct {
 	Connect func(ctx context.Context, watch func(unit string) bool) (Systemd, error)
 	// Policy is in force until SetPolicy.
 	Policy *policy.Policy
+	// Mounts shows PID 1 the directories of clients.
+	Mounts Mounts
 	// RuntimeDir is the broker's directory below /run, writable by root only.
 	RuntimeDir string
 	Log        *slog.Logger
@@ -114,6 +116,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.abandonStraySessions(ctx)
+	if err := s.clearStaged(ctx); err != nil {
+		return nil, err
+	}
 	return s, s.clearEnvironments()
 }
 

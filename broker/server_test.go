@@ -7,10 +7,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -22,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"nomad-systemd-driver/broker/mounts"
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
 	"nomad-systemd-driver/broker/systemd/fakepid1"
@@ -89,6 +93,45 @@ type world struct {
 	// cpus are those of the host, if set; confined is what every unit that a broker
 	// finds is confined to.
 	cpus, confined []uint32
+	mounts         fakeMounts
+}
+
+// fakeMounts mounts nothing, and keeps what it was asked for.
+type fakeMounts struct {
+	mu     sync.Mutex
+	fail   error
+	asked  map[string][]mounts.Mount
+	staged map[string]bool
+}
+
+func (f *fakeMounts) Stage(_ context.Context, unit string, all []mounts.Mount) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	if f.asked == nil {
+		f.asked, f.staged = make(map[string][]mounts.Mount), make(map[string]bool)
+	}
+	f.asked[unit], f.staged[unit] = all, true
+	paths := make([]string, len(all))
+	for i := range all {
+		paths[i] = mounts.Where("/staged", unit, i)
+	}
+	return paths, nil
+}
+
+func (f *fakeMounts) Unstage(_ context.Context, unit string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.staged, unit)
+	return nil
+}
+
+func (f *fakeMounts) Staged() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.staged)), nil
 }
 
 func newWorld(t *testing.T) *world {
@@ -131,7 +174,7 @@ func (w *world) boot(p *policy.Policy) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
 	w.server, err = New(w.t.Context(), Config{
-		Policy: p, RuntimeDir: w.run, Log: log, Version: "1.2.3",
+		Policy: p, RuntimeDir: w.run, Log: log, Version: "1.2.3", Mounts: &w.mounts,
 		Connect: func(ctx context.Context, watch func(string) bool) (Systemd, error) {
 			return systemd.Dial(ctx, systemd.Options{PrivatePath: w.pid1.SocketPath(), BusPath: "/nonexistent", Logger: log, Watch: watch})
 		},

@@ -54,7 +54,7 @@ func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerS
 	return stream.Send(&brokerv1.ExecInUnitResponse{Exit: exit})
 }
 
-// viewOf identifies the user, the directories and the sandbox of a decision: a
+// viewOf identifies the user, the directories, volumes and the sandbox of a decision: a
 // unit's sessions must be no other's, see nothing else and do no more.
 func viewOf(d *policy.Decision) string {
 	dirs, identity := d.Request().Directories, ephemeralUser
@@ -62,6 +62,9 @@ func viewOf(d *policy.Decision) string {
 		identity = fmt.Sprintf("%s %d %d", u.Name, u.UID, u.GID)
 	}
 	parts := []string{identity, dirs.Alloc, dirs.Local, dirs.Secrets, d.Profile()}
+	for _, v := range d.Request().Volumes {
+		parts = append(parts, "volume", v.Source, v.Destination, strconv.FormatBool(v.ReadOnly))
+	}
 	for _, set := range d.Request().Directives {
 		parts = append(parts, set.Name, strconv.Itoa(len(set.Lines)))
 		parts = append(parts, set.Lines...)

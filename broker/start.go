@@ -163,8 +163,11 @@ func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, fds d
 	if s.units.finish(r, &st, err) {
 		s.reap(ctx, r.unit, &st)
 	}
-	if leavesUnit(err) {
+	switch {
+	case leavesUnit(err):
 		s.abandon(ctx, r)
+	case err != nil:
+		s.removeRoot(r.unit)
 	}
 	return err
 }
@@ -180,16 +183,17 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 	if err := s.checkCommand(req.Command); err != nil {
 		return systemd.Status{}, err
 	}
-	if err := checkDirectories(d); err != nil {
-		return systemd.Status{}, err
-	}
 	if err := fds.enough(neededFDs(req)); err != nil {
 		return systemd.Status{}, err
 	}
 	if err := s.newEnough(d); err != nil {
 		return systemd.Status{}, err
 	}
-	host := unit.Host{Root: s.dirs.root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r)}
+	root, err := s.rootFor(r, d)
+	if err != nil {
+		return systemd.Status{}, err
+	}
+	host := unit.Host{Root: root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r)}
 	switch len(fds) {
 	case logFDs:
 		host.Stdout, host.Stderr = fds[0], fds[1]
@@ -198,7 +202,6 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 		host.Stdout, host.Stderr = fds[1], fds[2]
 	}
 	user, fixed := d.User()
-	var err error
 	if host.Passwd, host.Group, err = s.accounts(user, fixed); err != nil {
 		return systemd.Status{}, err
 	}
@@ -206,6 +209,12 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 		return systemd.Status{}, err
 	}
 	defer func() { _ = os.Remove(host.EnvironmentFile) }()
+	unstage, err := s.stage(ctx, r, d, &host)
+	if err != nil {
+		return systemd.Status{}, err
+	}
+	// PID 1 has bound them when the program is executed.
+	defer unstage()
 	u, err := unit.From(d, host)
 	if err != nil {
 		return systemd.Status{}, err

@@ -222,6 +222,9 @@ func (s *Server) drop(ctx context.Context, r *record) error {
 			return fmt.Errorf("cannot remove %s: %w", r.unit, err)
 		}
 	}
-	s.units.remove(r)
+	if s.units.remove(r) {
+		s.unstage(ctx, r.unit)
+	}
+	s.removeRoot(r.unit)
 	return nil
 }

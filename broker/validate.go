@@ -37,6 +37,7 @@ const (
 	maxEnvBytes  = 256 << 10
 	maxCPU       = 8191 // the kernel has at most 8192 CPUs
 
+	maxVolumes    = 24
 	maxDirectives = 128
 	maxLines      = 256
 	// maxDirectivesBytes: the lines of a list end up in one line of the transient
@@ -95,7 +96,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		return nil, invalid("spec", "is missing")
 	}
 	for _, check := range append([]func(*brokerv1.UnitSpec) error{
-		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkResources, checkDirectives,
+		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkVolumes, checkResources, checkDirectives,
 	}, more...) {
 		if err := check(spec); err != nil {
 			return nil, err
@@ -128,8 +129,17 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		LogRate:          logRate(spec.GetLogging()),
 		WorkingDirectory: spec.GetWorkingDirectory(),
 		Profile:          spec.GetProfile(),
+		Volumes:          volumes(spec),
 		Directives:       directives(spec),
 	}, nil
+}
+
+func volumes(s *brokerv1.UnitSpec) []policy.Volume {
+	var all []policy.Volume
+	for _, v := range s.GetVolumes() {
+		all = append(all, policy.Volume{Source: v.GetSource(), Destination: v.GetDestination(), ReadOnly: v.GetReadOnly()})
+	}
+	return all
 }
 
 // directives are those of the request, sorted by name.
@@ -262,6 +272,21 @@ func checkPaths(s *brokerv1.UnitSpec) error {
 	}
 	if wd := s.GetWorkingDirectory(); wd != "" {
 		return checkPath("working_directory", wd)
+	}
+	return nil
+}
+
+func checkVolumes(s *brokerv1.UnitSpec) error {
+	if n := len(s.GetVolumes()); n > maxVolumes {
+		return invalid("volumes", "%d are more than %d", n, maxVolumes)
+	}
+	for i, v := range s.GetVolumes() {
+		if err := checkPath(fmt.Sprintf("volumes[%d].source", i), v.GetSource()); err != nil {
+			return err
+		}
+		if err := checkPath(fmt.Sprintf("volumes[%d].destination", i), v.GetDestination()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

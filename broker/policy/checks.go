@@ -25,6 +25,7 @@ var checks = []check{
 	{commandAllowed, commandDenied},
 	{userAllowed, userDenied},
 	{directoriesAllowed, directoriesDenied},
+	{volumesAllowed, volumesDenied},
 	{resourcesAllowed, resourcesDenied},
 	{logDriverAllowed, logDriverDenied},
 	{profileAllowed, profileDenied},

@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	ruleSchema       = schema{[]string{"client", "log_drivers", "profiles", "sessions"}, []string{"directives", "exec", "limits", "run_as"}}
+	ruleSchema       = schema{[]string{"client", "log_drivers", "profiles", "sessions"}, []string{"directives", "exec", "limits", "run_as", "volumes"}}
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
 	runAsSchema      = schema{attributes: []string{"dynamic_user", "users"}}
 	directivesSchema = schema{attributes: []string{"classes", "names"}}
@@ -44,6 +44,8 @@ func (c *compiler) rule(name string, r *reader) {
 		runAs:  c.runAs(name, r.block("run_as", runAsSchema)),
 		limits: limitsOf(r.block("limits", limitsSchema)),
 		logs:   logDriversOf(r),
+
+		volumes: c.volumesOf(r.block("volumes", volumesSchema)),
 
 		profiles:   c.profilesOf(name, r),
 		directives: directivesOf(r.block("directives", directivesSchema)),

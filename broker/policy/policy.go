@@ -59,6 +59,7 @@ type rule struct {
 	// profiles are what a job may choose from; the first is taken if it does not.
 	profiles   []*Profile
 	directives directivesMatcher
+	volumes    volumesMatcher
 	// sessions allows any program of the unit's view to run beside the unit.
 	sessions bool
 }

@@ -38,6 +38,8 @@ type Request struct {
 	WorkingDirectory string
 	// Profile names a profile; empty takes the rule's first.
 	Profile string
+	// Volumes are what the unit sees of the host beyond its own directories.
+	Volumes []Volume
 	// Directives are further directives, each once and sorted by name.
 	Directives []Directive
 	// Session is set for a program that is to run beside a unit, which the named
@@ -49,6 +51,13 @@ type Request struct {
 // Directories are the host's directories that a unit sees as /alloc, /local and
 // /secrets.
 type Directories struct{ Alloc, Local, Secrets string }
+
+// Volume is a directory or file of the host at Destination in a unit's view. Both
+// are clean absolute paths.
+type Volume struct {
+	Source, Destination string
+	ReadOnly            bool
+}
 
 // Resources are the limits a client asks for.
 type Resources struct {
@@ -84,6 +93,7 @@ func (r *Request) clone() *Request {
 	c.Args = slices.Clone(r.Args)
 	c.Env = maps.Clone(r.Env)
 	c.Resources.CPUs = slices.Clone(r.Resources.CPUs)
+	c.Volumes = slices.Clone(r.Volumes)
 	c.Directives = slices.Clone(r.Directives)
 	for i, d := range c.Directives {
 		c.Directives[i].Lines = slices.Clone(d.Lines)

@@ -15,11 +15,14 @@ import (
 )
 
 // Host is what the broker prepared on this host for one unit. All paths are
-// the broker's own or root's; none can be changed by a client, but for the
-// directories of the decision's request.
+// the broker's own or root's; none can be changed by a client.
 type Host struct {
 	// Root is the skeleton root directory of the "minimal" root file system.
 	Root string
+	// Alloc, Local and Secrets are where PID 1 finds the directories that the unit
+	// sees by these names; Volumes are further ones.
+	Alloc, Local, Secrets string
+	Volumes               []Volume
 	// ReadOnly are host files and directories to show read-only at the same
 	// place in the unit's view; those that do not exist are left out.
 	ReadOnly []string
@@ -37,6 +40,12 @@ type Host struct {
 	// Fields are journal fields the broker adds to the client's labels, and
 	// from which it knows its unit again after a restart.
 	Fields map[string]string
+}
+
+// Volume is shown to a unit at Destination of its view.
+type Volume struct {
+	Source, Destination string
+	ReadOnly            bool
 }
 
 // Session is what a program that runs beside a unit needs of that unit.
@@ -87,7 +96,7 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	u.add(program(r)...)
 	u.add(identity(d, h)...)
 	u.add(resources(d, h)...)
-	u.add(view(r, h)...)
+	u.add(view(h)...)
 	output, err := stdio(r, h)
 	if err != nil {
 		return nil, err
@@ -217,8 +226,8 @@ func cpuMask(cpus []uint32) []byte {
 }
 
 // view is the file system the unit sees: the skeleton root, a few read-only
-// pieces of the host, and the three directories of the task.
-func view(r *policy.Request, h Host) []Property {
+// pieces of the host, and the three directories of the task, and its volumes.
+func view(h Host) []Property {
 	ro := []bind{
 		{h.Passwd, "/etc/passwd", false, 0},
 		{h.Group, "/etc/group", false, 0},
@@ -226,15 +235,23 @@ func view(r *policy.Request, h Host) []Property {
 	for _, path := range h.ReadOnly {
 		ro = append(ro, bind{path, path, true, msRec})
 	}
+	rw := []bind{
+		{h.Alloc, "/alloc", false, 0},
+		{h.Local, "/local", false, 0},
+		{h.Secrets, "/secrets", false, 0},
+	}
+	for _, v := range h.Volumes {
+		if v.ReadOnly {
+			ro = append(ro, bind{v.Source, v.Destination, false, 0})
+		} else {
+			rw = append(rw, bind{v.Source, v.Destination, false, 0})
+		}
+	}
 	return []Property{
 		str("RootDirectory", h.Root),
 		boolean("MountAPIVFS", true),
 		{"BindReadOnlyPaths", dbus.MakeVariant(ro)},
-		{"BindPaths", dbus.MakeVariant([]bind{
-			{r.Directories.Alloc, "/alloc", false, msRec},
-			{r.Directories.Local, "/local", false, msRec},
-			{r.Directories.Secrets, "/secrets", false, msRec},
-		})},
+		{"BindPaths", dbus.MakeVariant(rw)},
 		{"EnvironmentFiles", dbus.MakeVariant([]environmentFile{{h.EnvironmentFile, false}})},
 	}
 }

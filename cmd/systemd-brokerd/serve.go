@@ -66,6 +66,7 @@ func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
 	p, status := firstPolicy(o.policyDir, log)
 	server, err := broker.New(ctx, broker.Config{
 		Policy: p, RuntimeDir: o.runtimeDir, Log: log, Version: version,
+		Mounts: mountsClient(o.runtimeDir),
 		Connect: func(ctx context.Context, watch func(string) bool) (broker.Systemd, error) {
 			return systemd.Dial(ctx, systemd.Options{Logger: log, Watch: watch})
 		},

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package mounts
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxMessage bounds a message: paths of at most PATH_MAX for each mount.
+const maxMessage = 64 << 10
+
+// request is one message to the server: descriptors of the mounts are attached to
+// it, in their order. Without Mounts it takes back those of the unit.
+type request struct {
+	Unit   string `json:"unit"`
+	Mounts []want `json:"mounts,omitempty"`
+}
+
+type want struct {
+	Root      string `json:"root"`
+	Path      string `json:"path"`
+	SameMount bool   `json:"same_mount,omitempty"`
+	ReadOnly  bool   `json:"read_only,omitempty"`
+}
+
+// answer is the server's.
+type answer struct {
+	Error string `json:"error,omitempty"`
+}
+
+func (r *request) check(fds int) error {
+	switch {
+	case !unitPattern.MatchString(r.Unit):
+		return fmt.Errorf("%q is not the name of a unit", r.Unit)
+	case len(r.Mounts) > maxMounts:
+		return fmt.Errorf("%d mounts are more than %d", len(r.Mounts), maxMounts)
+	case len(r.Mounts) != fds:
+		return fmt.Errorf("%d descriptors came with %d mounts", fds, len(r.Mounts))
+	}
+	return nil
+}
+
+func send(conn *net.UnixConn, message any, fds ...int) error {
+	text, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxMessage {
+		return fmt.Errorf("a message of %d bytes is more than %d", len(text), maxMessage)
+	}
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
+	_, _, err = conn.WriteMsgUnix(text, rights, nil)
+	return err
+}
+
+// receive reads one message. The caller closes the descriptors, also after an error.
+func receive(conn *net.UnixConn, message any) (fds []int, err error) {
+	buf, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(maxMounts*4))
+	n, oobn, flags, _, err := conn.ReadMsgUnix(buf, oob)
+	if err != nil {
+		return nil, err
+	}
+	controls, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range controls {
+		more, err := unix.ParseUnixRights(&c)
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, more...)
+	}
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
+	}
+	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		return fds, errors.New("the message is too long")
+	}
+	if n == 0 {
+		return fds, net.ErrClosed
+	}
+	return fds, json.Unmarshal(buf[:n], message)
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package mounts
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMain runs the tests again in a mount namespace of their own; without root it
+// takes a user namespace to do so, which some hosts do not give.
+func TestMain(m *testing.M) {
+	if os.Getenv("MOUNTS_TEST_INSIDE") != "" {
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			fmt.Println("SKIP: this host lets nobody but root mount:", err)
+			os.Exit(0)
+		}
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command(os.Args[0], os.Args[1:]...)
+	cmd.Env = append(os.Environ(), "MOUNTS_TEST_INSIDE=1")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// world is a server with a client, and a directory of a client of the broker.
+type world struct {
+	*testing.T
+	Client
+	root string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir := t.TempDir()
+	w := &world{t, Client{filepath.Join(dir, "s"), filepath.Join(dir, "mounts")}, filepath.Join(dir, "root")}
+	for _, d := range []string{"a/local", "b"} {
+		if err := os.MkdirAll(filepath.Join(w.root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.write("a/local/file", "of a")
+	w.write("b/file", "of b")
+	s, err := NewServer(w.Dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(w.Dir, unix.MNT_DETACH) })
+	l, err := net.Listen("unixpacket", w.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { done <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func (w *world) write(path, text string) {
+	w.Helper()
+	if err := os.WriteFile(filepath.Join(w.root, path), []byte(text), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) open(m Mount) Mount {
+	w.Helper()
+	m.Root = w.root
+	fd, err := Open(m)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { _ = unix.Close(fd) })
+	m.FD = fd
+	return m
+}
+
+const unit = "nomad-web-0123456789abcdef.service"
+
+func TestStage(t *testing.T) {
+	w := newWorld(t)
+	paths, err := w.Stage(t.Context(), unit, []Mount{
+		w.open(Mount{Path: "a/local", SameMount: true}),
+		w.open(Mount{Path: "b", ReadOnly: true}),
+		w.open(Mount{Path: "b/file"}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"/file=of a", "/file=of b", "=of b"} {
+		file, text, _ := strings.Cut(want, "=")
+		if got, err := os.ReadFile(paths[i] + file); err != nil || string(got) != text {
+			t.Errorf("%s holds %q, %v, want %q", paths[i]+file, got, err, text)
+		}
+	}
+	if err := os.WriteFile(paths[0]+"/new", nil, 0o600); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(paths[1]+"/new", nil, 0o600); !strings.Contains(errorText(err), "read-only") {
+		t.Errorf("writing to what is read-only gives %v", err)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(paths[0], &st); err != nil || st.Flags&unix.ST_NOSUID == 0 || st.Flags&unix.ST_NODEV == 0 {
+		t.Errorf("its flags are %#x, %v, want nosuid and nodev", st.Flags, err)
+	}
+	if units, err := w.Staged(); err != nil || len(units) != 1 || units[0] != unit {
+		t.Errorf("staged are %v, %v", units, err)
+	}
+	for range 2 { // again is no mistake
+		if err := w.Unstage(t.Context(), unit); err != nil {
+			t.Error(err)
+		}
+	}
+	if units, err := w.Staged(); err != nil || len(units) != 0 {
+		t.Errorf("afterwards there are %v, %v", units, err)
+	}
+	if _, err := os.Stat(filepath.Join(w.root, "a/local/file")); err != nil {
+		t.Errorf("taking the mounts back removed what was mounted: %v", err)
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// TestNextServerKnowsTheMounts: the one that made them may have died.
+func TestNextServerKnowsTheMounts(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b"})}); err != nil {
+		t.Fatal(err)
+	}
+	next, err := NewServer(w.Dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.do(&request{Unit: unit}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if units, _ := w.Staged(); len(units) != 0 {
+		t.Errorf("there are still %v", units)
+	}
+}
+
+// TestWhatWasExchangedIsNotMounted: between the broker's look and the mount a client
+// puts something else in the place.
+func TestWhatWasExchangedIsNotMounted(t *testing.T) {
+	for name, exchange := range map[string]func(*world) error{
+		"by another directory": func(w *world) error {
+			return unix.Renameat2(unix.AT_FDCWD, filepath.Join(w.root, "a/local"), unix.AT_FDCWD, filepath.Join(w.root, "b"), unix.RENAME_EXCHANGE)
+		},
+		"by a symlink": func(w *world) error {
+			if err := os.Rename(filepath.Join(w.root, "a/local"), filepath.Join(w.root, "a/gone")); err != nil {
+				return err
+			}
+			return os.Symlink("/etc", filepath.Join(w.root, "a/local"))
+		},
+		"a part of its path by a symlink": func(w *world) error {
+			if err := os.Rename(filepath.Join(w.root, "a"), filepath.Join(w.root, "c")); err != nil {
+				return err
+			}
+			return os.Symlink("c", filepath.Join(w.root, "a"))
+		},
+		"by nothing": func(w *world) error { return os.RemoveAll(filepath.Join(w.root, "a")) },
+		"by a mount": func(w *world) error {
+			place := filepath.Join(w.root, "a/local")
+			w.Cleanup(func() { _ = unix.Unmount(place, unix.MNT_DETACH) })
+			return unix.Mount("none", place, "tmpfs", 0, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			m := w.open(Mount{Path: "a/local", SameMount: true})
+			if err := exchange(w); err != nil {
+				t.Fatal(err)
+			}
+			if paths, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b"}), m}); err == nil {
+				t.Errorf("%v are mounted all the same", paths)
+			}
+			if units, _ := w.Staged(); len(units) != 0 {
+				t.Errorf("there are mounts of %v", units)
+			}
+		})
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	w := newWorld(t)
+	good := w.open(Mount{Path: "b"})
+	var many []Mount
+	for range maxMounts + 1 {
+		many = append(many, good)
+	}
+	device := good
+	device.Root, device.Path = "/dev", "null"
+	fd, err := Open(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	device.FD = fd
+	for name, tt := range map[string]struct {
+		unit   string
+		mounts []Mount
+		want   string
+	}{
+		"no unit":                    {"", []Mount{good}, "not the name of a unit"},
+		"a unit elsewhere":           {"../x.service", []Mount{good}, "not the name of a unit"},
+		"a unit of another kind":     {"x.mount", []Mount{good}, "not the name of a unit"},
+		"too many":                   {unit, many, "more than"},
+		"a device":                   {unit, []Mount{device}, "only directories and regular files"},
+		"a path out of its root":     {unit, []Mount{{Root: w.root + "/a", Path: "../b", FD: good.FD}}, "cannot be opened"},
+		"an absolute path":           {unit, []Mount{{Root: w.root, Path: "/etc", FD: good.FD}}, "cannot be opened"},
+		"a root that is not there":   {unit, []Mount{{Root: "/nonexistent", Path: "x", FD: good.FD}}, "cannot open"},
+		"a descriptor of other file": {unit, []Mount{{Root: w.root, Path: "a", FD: good.FD}}, "not what it was"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := w.Stage(t.Context(), tt.unit, tt.mounts)
+			if !strings.Contains(errorText(err), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+	if units, _ := w.Staged(); len(units) != 0 {
+		t.Errorf("there are mounts of %v", units)
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add([]byte(`{"unit":"a.service","mounts":[{"root":"/","path":"x"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours := os.NewFile(uintptr(pair[0]), "ours")
+		defer unix.Close(pair[1])
+		conn, err := net.FileConn(ours)
+		_ = ours.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if len(text) == 0 || unix.Send(pair[1], text, 0) != nil {
+			return
+		}
+		var r request
+		fds, err := receive(conn.(*net.UnixConn), &r)
+		closeAll(fds)
+		if err == nil && r.check(len(r.Mounts)) == nil && filepath.Base(r.Unit) != r.Unit {
+			t.Errorf("%q is taken for the name of a unit", r.Unit)
+		}
+	})
+}
