@@ -167,7 +167,7 @@ var interfaces = filterRules{
 	accepts: "names of network interfaces, with a ~ in front of the first for all but these",
 	open:    true,
 	check: func(name string, _ bool) (int, error) {
-		const longest = 127 // of an alternative name
+		const longest = 15 // IFNAMSIZ; PID 1 drops a longer one without a word
 		if !onlyOf(name, letters+digits+"._@+-") || onlyOf(name, digits) || len(name) > longest ||
 			slices.Contains([]string{".", "..", "all", "default"}, name) {
 			return 0, fmt.Errorf("has %q, which is not a name of a network interface", name)

@@ -27,6 +27,11 @@ var comparisons = map[string]func(sent []any, got any) bool{
 	"IOSchedulingClass": func(sent []any, got any) bool {
 		return sent[len(sent)-1] == got || sent[len(sent)-1] == int32(0) && got == int32(2)
 	},
+	"SELinuxContext": sameContext,
+	// Infinity is the default, as which it is given.
+	"TimerSlackNSec": func(sent []any, got any) bool {
+		return sent[len(sent)-1] == got || sent[len(sent)-1] == ^uint64(0)
+	},
 	"NoNewPrivileges":  atLeast,
 	"RestrictSUIDSGID": atLeast,
 	"PrivateTmp":       atLeast,
@@ -35,6 +40,15 @@ var comparisons = map[string]func(sent []any, got any) bool{
 
 // atLeast is for booleans that PID 1 turns on for DynamicUser=.
 func atLeast(sent []any, got any) bool { return got == true || sent[len(sent)-1] == got }
+
+// sameContext: PID 1 gives whether a context may be ignored, and the context.
+func sameContext(sent []any, got any) bool {
+	v := reflect.ValueOf(got)
+	if v.Kind() == reflect.Struct { // of a test
+		got = []any{v.Field(0).Interface(), v.Field(1).Interface()}
+	}
+	return reflect.DeepEqual(got, []any{false, sent[len(sent)-1]})
+}
 
 func stricterOf(order ...string) func([]any, any) bool {
 	rank := func(v any) int {
