@@ -72,6 +72,9 @@ rule "local" {
     dynamic_user = true
     users        = ["alice"]
   }
+  volumes {
+    read_only = ["/usr/share"]
+  }
   log_drivers = ["fds", "journal"]
   sessions    = true
 }

@@ -39,7 +39,7 @@ var capabilities = &drivers.Capabilities{
 	// privileges could not do.
 	FSIsolation:       fsisolation.Image,
 	NetIsolationModes: []drivers.NetIsolationMode{drivers.NetIsolationModeHost},
-	MountConfigs:      drivers.MountConfigSupportNone,
+	MountConfigs:      drivers.MountConfigSupportAll,
 }
 
 // Config is the plugin's configuration in the agent's plugin block.
@@ -64,6 +64,7 @@ type TaskConfig struct {
 	// "main", the main process, or "all", every process of the task.
 	SignalTarget string `codec:"signal_target"`
 	Sandbox
+	Binds
 }
 
 var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
@@ -71,6 +72,8 @@ var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 	"command":       hclspec.NewAttr("command", "string", false),
 	"args":          hclspec.NewAttr("args", "list(string)", false),
 	"logging":       loggingSpec,
+	"bind":          hclspec.NewBlockAttrs("bind", "string", false),
+	"bind_ro":       hclspec.NewBlockAttrs("bind_ro", "string", false),
 	"signal_target": hclspec.NewDefault(hclspec.NewAttr("signal_target", "string", false), hclspec.NewLiteral(`"main"`)),
 }))
 

@@ -27,6 +27,7 @@ type Sandbox struct {
 
 	CPUHardLimit   bool              `codec:"cpu_hard_limit"`
 	CPUWeight      uint64            `codec:"cpu_weight"`
+	Tmpfs          []string          `codec:"tmpfs"`
 	MemoryHigh     string            `codec:"memory_high"`
 	MemorySwapMax  string            `codec:"memory_swap_max"`
 	TasksMax       uint64            `codec:"tasks_max"`
@@ -77,6 +78,7 @@ var sandboxSpec = map[string]*hclspec.Spec{
 	"systemd":           hclspec.NewBlockAttrs("systemd", "list(string)", false),
 	"cpu_hard_limit":    hclspec.NewAttr("cpu_hard_limit", "bool", false),
 	"cpu_weight":        hclspec.NewAttr("cpu_weight", "number", false),
+	"tmpfs":             hclspec.NewAttr("tmpfs", "list(string)", false),
 	"memory_high":       hclspec.NewAttr("memory_high", "string", false),
 	"memory_swap_max":   hclspec.NewAttr("memory_swap_max", "string", false),
 	"tasks_max":         hclspec.NewAttr("tasks_max", "number", false),
@@ -220,6 +222,7 @@ func cpuQuota(r *drivers.Resources) string {
 
 func (s *Sandbox) rights(l *lines) {
 	l.add("umask", "UMask", s.Umask)
+	l.add("tmpfs", "TemporaryFileSystem", s.Tmpfs...)
 	l.add("syscall_filter", "SystemCallFilter", s.SyscallFilter...)
 	if add := strings.Join(capNames(s.Capabilities.Add), " "); add != "" {
 		l.add("capabilities", "CapabilityBoundingSet", add)

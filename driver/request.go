@@ -33,8 +33,8 @@ func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	if _, err := signalTarget(tc.SignalTarget); err != nil {
 		return nil, err
 	}
-	if len(c.Devices) > 0 || len(c.Mounts) > 0 {
-		return nil, errors.New("the systemd driver does not support devices or volumes yet; remove the device and volume_mount blocks of this task")
+	if len(c.Devices) > 0 {
+		return nil, errors.New("the systemd driver does not support devices yet; remove the device blocks of this task")
 	}
 	spec, err := baseSpec(c, &tc)
 	if err != nil {
@@ -62,6 +62,10 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 	if err != nil {
 		return nil, err
 	}
+	volumes, err := volumes(c, &tc.Binds)
+	if err != nil {
+		return nil, err
+	}
 	dir := c.TaskDir()
 	return &brokerv1.UnitSpec{
 		Id:     c.ID,
@@ -76,6 +80,7 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		WorkingDirectory: tc.Workdir,
 		Profile:          tc.Profile,
 		Directives:       directives,
+		Volumes:          volumes,
 	}, nil
 }
 

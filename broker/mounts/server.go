@@ -68,7 +68,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	for {
 		accepted, err := l.Accept()
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // closed on purpose
+			return nil // closed on purpose
 		}
 		if err != nil {
 			return fmt.Errorf("cannot accept a connection: %w", err)
@@ -119,7 +119,7 @@ func onlyRoot(conn *net.UnixConn) error {
 	var cred *unix.Ucred
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
-		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) //nolint:gosec // a descriptor fits
+		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("MOUNTS_TEST_INSIDE") != "" {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			fmt.Println("SKIP: this host lets nobody but root mount:", err)
+			fmt.Fprintln(os.Stdout, "SKIP: this host lets nobody but root mount:", err)
 			os.Exit(0)
 		}
 		os.Exit(m.Run())
@@ -224,7 +224,7 @@ func TestBadRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
 	device.FD = fd
 	for name, tt := range map[string]struct {
 		unit   string
@@ -261,7 +261,7 @@ func FuzzRequest(f *testing.F) {
 			t.Fatal(err)
 		}
 		ours := os.NewFile(uintptr(pair[0]), "ours")
-		defer unix.Close(pair[1])
+		defer unix.Close(pair[1]) //nolint:errcheck // nothing is lost
 		conn, err := net.FileConn(ours)
 		_ = ours.Close()
 		if err != nil {

@@ -34,6 +34,7 @@ Usage: hello [COMMAND] [ARGUMENT...]
   noise N          print N bytes without a line end, and to stderr a line of N letters
   args ARG...      print each argument, quoted, on a line
   env [NAME...]    print variables, quoted; all without a name
+  cat FILE         print a file
   exit N           end with exit code N
   signal NUMBER    end by sending itself the signal
   eat MIB          take MIB of memory and keep it
@@ -62,6 +63,7 @@ func run(args []string) error {
 		"noise":       noise,
 		"args":        quoteAll,
 		"env":         printEnv,
+		"cat":         cat,
 		"exit":        func(a []string) error { n, err := number(a); os.Exit(code(n, err)); return nil },
 		"signal":      raise,
 		"eat":         eat,
@@ -78,6 +80,19 @@ func run(args []string) error {
 		return fmt.Errorf("unknown command %q", args[0])
 	}
 	return command(args[1:])
+}
+
+func cat(files []string) error {
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stdout.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func code(n int, err error) int {

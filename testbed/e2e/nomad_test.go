@@ -39,6 +39,7 @@ type task struct {
 	Restarts    int  // that Nomad may do
 	Artifact    bool // fetch examples/hello into local/
 	Templates   []template
+	Volume      string // of the agent's configuration, at /data
 }
 
 type template struct {
@@ -139,14 +140,19 @@ func (tk task) job(id string) map[string]any {
 		templates = append(templates, t)
 	}
 	spec["Templates"] = templates
+	group := map[string]any{
+		"Name": "group", "Count": 1, "Tasks": []any{spec},
+		"EphemeralDisk":    map[string]any{"SizeMB": 30},
+		"RestartPolicy":    map[string]any{"Attempts": 0, "Mode": "fail"},
+		"ReschedulePolicy": map[string]any{"Attempts": 0, "Unlimited": false},
+	}
+	if tk.Volume != "" {
+		group["Volumes"] = map[string]any{"volume": map[string]any{"Name": "volume", "Type": "host", "Source": tk.Volume}}
+		spec["VolumeMounts"] = []map[string]any{{"Volume": "volume", "Destination": "/data"}}
+	}
 	return map[string]any{
 		"ID": id, "Name": id, "Type": kind, "Datacenters": []string{"*"},
-		"TaskGroups": []map[string]any{{
-			"Name": "group", "Count": 1, "Tasks": []any{spec},
-			"EphemeralDisk":    map[string]any{"SizeMB": 30},
-			"RestartPolicy":    map[string]any{"Attempts": 0, "Mode": "fail"},
-			"ReschedulePolicy": map[string]any{"Attempts": 0, "Unlimited": false},
-		}},
+		"TaskGroups": []map[string]any{group},
 	}
 }
 

@@ -55,6 +55,11 @@ rule "e2e-scripts" {
     dynamic_user = true
   }
 
+  volumes {
+    read_only  = ["/srv/e2e/read"]
+    read_write = ["/opt"]
+  }
+
   directives {
     classes = ["safe", "resource", "network"]
     names   = ["AmbientCapabilities", "CapabilityBoundingSet"]

@@ -34,6 +34,10 @@ client {
   # The default lies beside data_dir, where user nomad may not write.
   alloc_mounts_dir = "/var/lib/nomad/alloc_mounts"
 
+  host_volume "opt" {
+    path = "/opt"
+  }
+
   # An emulated CPU has no frequency Nomad could believe.
   cpu_total_compute = 4000
 
