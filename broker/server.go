@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,9 @@ type Server struct {
 	// readPeer is a seam for tests, which cannot be another user.
 	readPeer func(net.Conn) (policy.Peer, error)
 
+	// program is this one, which opens directories in the view of a unit.
+	program string
+
 	// startTimeout is the constant, but for tests.
 	startTimeout time.Duration
 
@@ -99,6 +103,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	if err := openat2Works(); err != nil {
 		return nil, err
+	}
+	if s.program, err = os.Executable(); err != nil {
+		return nil, fmt.Errorf("cannot find this program: %w", err)
 	}
 	if s.dirs, err = makeDirs(c.RuntimeDir); err != nil {
 		return nil, err

@@ -198,6 +198,12 @@ func (s *Server) RemoveUnit(ctx context.Context, req *brokerv1.RemoveUnitRequest
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOpen(req.GetOpen()); err != nil {
+		return nil, err
+	}
+	if dirs := req.GetOpen(); dirs != nil {
+		s.open(ctx, r, dirs)
+	}
 	err = s.remove(context.WithoutCancel(ctx), r)
 	s.audit.removed(ctx, r, err)
 	return &brokerv1.RemoveUnitResponse{}, err

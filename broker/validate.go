@@ -276,6 +276,13 @@ func checkPaths(s *brokerv1.UnitSpec) error {
 	return nil
 }
 
+func checkOpen(d *brokerv1.Directories) error {
+	if d == nil {
+		return nil
+	}
+	return checkPaths(&brokerv1.UnitSpec{Directories: d})
+}
+
 func checkVolumes(s *brokerv1.UnitSpec) error {
 	if n := len(s.GetVolumes()); n > maxVolumes {
 		return invalid("volumes", "%d are more than %d", n, maxVolumes)

@@ -23,6 +23,7 @@ driver) as transient systemd services, within what the operator's policy allows.
 Usage:
   systemd-brokerd serve [flags]          run the daemon
   systemd-brokerd mounts [flags]         mount for the daemon, in PID 1's namespace
+  systemd-brokerd open UID DIRECTORY…    open a user's directories to others
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
@@ -58,6 +59,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch command {
 	case "serve":
 		return serve(ctx, args, stderr)
+	case "open":
+		return openDirectories(args, stderr)
 	case "mounts":
 		return serveMounts(ctx, args, stderr)
 	case "policy":

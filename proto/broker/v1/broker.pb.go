@@ -1846,8 +1846,12 @@ func (x *ListUnitsResponse) GetUnits() []*Unit {
 }
 
 type RemoveUnitRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Handle        *Handle                `protobuf:"bytes,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Handle *Handle                `protobuf:"bytes,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	// The unit's directories, if the unit left directories in them that the client
+	// cannot remove: they are opened to everybody first, by the unit's own user. What
+	// fails of that does not keep the unit from being removed.
+	Open          *Directories `protobuf:"bytes,2,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1885,6 +1889,13 @@ func (*RemoveUnitRequest) Descriptor() ([]byte, []int) {
 func (x *RemoveUnitRequest) GetHandle() *Handle {
 	if x != nil {
 		return x.Handle
+	}
+	return nil
+}
+
+func (x *RemoveUnitRequest) GetOpen() *Directories {
+	if x != nil {
+		return x.Open
 	}
 	return nil
 }
@@ -2151,9 +2162,10 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x04unit\x18\x01 \x01(\v2\x0f.broker.v1.UnitR\x04unit\"\x12\n" +
 	"\x10ListUnitsRequest\":\n" +
 	"\x11ListUnitsResponse\x12%\n" +
-	"\x05units\x18\x01 \x03(\v2\x0f.broker.v1.UnitR\x05units\">\n" +
+	"\x05units\x18\x01 \x03(\v2\x0f.broker.v1.UnitR\x05units\"j\n" +
 	"\x11RemoveUnitRequest\x12)\n" +
-	"\x06handle\x18\x01 \x01(\v2\x11.broker.v1.HandleR\x06handle\"\x14\n" +
+	"\x06handle\x18\x01 \x01(\v2\x11.broker.v1.HandleR\x06handle\x12*\n" +
+	"\x04open\x18\x02 \x01(\v2\x16.broker.v1.DirectoriesR\x04open\"\x14\n" +
 	"\x12RemoveUnitResponse\"\x13\n" +
 	"\x11WatchUnitsRequest\"Q\n" +
 	"\x12WatchUnitsResponse\x12#\n" +
@@ -2268,32 +2280,33 @@ var file_broker_v1_broker_proto_depIdxs = []int32{
 	12, // 28: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
 	12, // 29: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
 	11, // 30: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
-	12, // 31: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
-	3,  // 32: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
-	16, // 33: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
-	14, // 34: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
-	19, // 35: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
-	21, // 36: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
-	25, // 37: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
-	27, // 38: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
-	29, // 39: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
-	23, // 40: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
-	31, // 41: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
-	4,  // 42: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
-	17, // 43: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
-	15, // 44: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
-	20, // 45: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
-	22, // 46: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
-	26, // 47: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
-	28, // 48: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
-	30, // 49: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
-	24, // 50: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
-	32, // 51: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
-	42, // [42:52] is the sub-list for method output_type
-	32, // [32:42] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	8,  // 31: broker.v1.RemoveUnitRequest.open:type_name -> broker.v1.Directories
+	12, // 32: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
+	3,  // 33: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
+	16, // 34: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
+	14, // 35: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
+	19, // 36: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
+	21, // 37: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
+	25, // 38: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
+	27, // 39: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
+	29, // 40: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
+	23, // 41: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
+	31, // 42: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
+	4,  // 43: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
+	17, // 44: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
+	15, // 45: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
+	20, // 46: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
+	22, // 47: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
+	26, // 48: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
+	28, // 49: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
+	30, // 50: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
+	24, // 51: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
+	32, // 52: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
+	43, // [43:53] is the sub-list for method output_type
+	33, // [33:43] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_broker_v1_broker_proto_init() }

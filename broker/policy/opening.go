@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"strconv"
+	"sync"
+)
+
+// openingProfile is the sandbox of what opens directories: strict as it is built in,
+// whatever operators make of profiles.
+var openingProfile = sync.OnceValues(func() (*Profile, error) {
+	all, err := Profiles(nil)
+	return all["strict"], err
+})
+
+// DecideOpening is the decision to run the broker's own program that opens the
+// directories of a unit which has ended, as the unit's user. A client may always have
+// that for directories of its own: it gives nobody more than the user had, and the
+// user is one that the policy still lets units run as. r names command, arguments,
+// user and directories. The error is a [*Denial].
+func (p *Policy) DecideOpening(peer Peer, r *Request) (*Decision, error) {
+	c, ok := p.clients[peer.UID]
+	if !ok {
+		return nil, &Denial{Subject: "client", Value: "uid " + strconv.FormatUint(uint64(peer.UID), 10), Reason: "the policy names no client with this uid"}
+	}
+	if !directoriesAllowed(c, nil, r) {
+		return nil, directoriesDenied(c, nil, r)
+	}
+	profile, err := openingProfile()
+	if err != nil {
+		return nil, &Denial{Subject: "profile", Value: "strict", Reason: err.Error()}
+	}
+	values, err := resolve(profile, nil)
+	if err != nil {
+		return nil, &Denial{Subject: "profile", Value: profile.Name, Reason: err.Error()}
+	}
+	d := &Decision{
+		profile: profile.Name, values: values, rule: r.Rule, sha256: p.sha256, client: c.Client, request: r.clone(),
+		tasksMax: r.Resources.TasksMax,
+	}
+	if r.User == "" {
+		return d, nil
+	}
+	for _, l := range c.rules {
+		if u, ok := l.runAs.users[r.User]; ok {
+			d.user = &u
+			return d, nil
+		}
+	}
+	return nil, userDenied(c, nil, r)
+}
