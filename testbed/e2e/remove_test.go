@@ -5,6 +5,8 @@
 package e2e
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -39,7 +41,7 @@ echo made`)
 	j.purge()
 	call(t, "PUT", "/system/gc", nil, nil)
 	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) { // nothing tells of the removal
-		if _, err := os.Stat(alloc); os.IsNotExist(err) {
+		if _, err := os.Stat(alloc); errors.Is(err, fs.ErrNotExist) {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -44,7 +44,7 @@ func TestVolumes(t *testing.T) {
 	if n := strings.Count(out, secret+"\n"); n != 2 {
 		t.Errorf("it reads the file of the host %d times, want 2", n)
 	}
-	for _, want := range []string{"'/srv/web/new': Read-only file system", "'/one': Read-only file system", "data", "tmpfs               64"} {
+	for _, want := range []string{"'/srv/web/new': Read-only file system", "cannot touch '/one'", "data", "size=64k"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not print %q", want)
 		}
