@@ -23,8 +23,8 @@ for dir in /local /alloc/data /secrets; do
 	ln own/sub/file own/hardlink; ln -s /etc symlink; mkfifo fifo
 	cp /usr/bin/true suid; chmod u+s suid 2>/dev/null || true
 	mkdir sticky && touch sticky/file && chmod 1755 sticky
-	i=0; while [ $i -lt 300 ]; do mkdir d; cd d; i=$((i+1)); done; cd $dir
-	mkdir many; ( cd many; seq 1 2000 | xargs mkdir ); chmod 700 many
+	mkdir -p $(printf 'd/%.0s' $(seq 1 300))
+	mkdir many; ( cd many; seq 1 1000 | xargs mkdir ); chmod 700 many
 	chmod 0 closed/sub closed
 done
 echo made`)
