@@ -22,6 +22,9 @@ driver) as transient systemd services, within what the operator's policy allows.
 
 Usage:
   systemd-brokerd serve [flags]          run the daemon
+  systemd-brokerd status [flags]         is the broker well, and who uses it
+  systemd-brokerd units [flags]          list the units of all clients
+  systemd-brokerd doctor [flags]         check this host, and say how to mend it
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
@@ -57,6 +60,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch command {
 	case "serve":
 		return serve(ctx, args, stderr)
+	case "status":
+		return status(ctx, args, stdout, stderr)
+	case "units":
+		return units(ctx, args, stdout, stderr)
+	case "doctor":
+		return diagnose(ctx, args, stdout, stderr)
 	case "policy":
 		if len(args) > 0 && args[0] == "check" {
 			return policyCheck(args[1:], stdout, stderr)

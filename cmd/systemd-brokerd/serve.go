@@ -101,8 +101,11 @@ func firstPolicy(dir string, log *slog.Logger) (*policy.Policy, string) {
 		log.Error("the policy cannot be loaded; no unit can be started until it is mended and reloaded", slog.Any("error", err))
 		return policy.DenyAll(), "Denying all: the policy cannot be loaded, see the log."
 	}
-	return p, "Policy " + p.SHA256()[:12] + " in force."
+	return p, inForce(p)
 }
+
+// inForce is what the daemon says of itself, and "status" looks for.
+func inForce(p *policy.Policy) string { return "Policy " + p.SHA256()[:12] + " in force." }
 
 // reloadOnHangup loads the policy anew at each SIGHUP, until ctx ends.
 func reloadOnHangup(ctx context.Context, dir string, server *broker.Server, log *slog.Logger, status string) {
@@ -125,7 +128,7 @@ func reloadOnHangup(ctx context.Context, dir string, server *broker.Server, log 
 			notify(log, daemon.SdNotifyReady+"\nSTATUS=The last reload failed, see the log. "+status)
 			continue
 		}
-		status = "Policy " + p.SHA256()[:12] + " in force."
+		status = inForce(p)
 		log.Info("policy loaded", slog.String("BROKER_POLICY_SHA256", p.SHA256()))
 		notify(log, daemon.SdNotifyReady+"\nSTATUS="+status)
 	}
