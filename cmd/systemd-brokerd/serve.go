@@ -82,6 +82,13 @@ func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
 			cancel(err)
 		}
 	})
+	if sockets.stats != nil {
+		wg.Go(func() {
+			if err := server.ServeStats(ctx, sockets.stats); err != nil {
+				cancel(err)
+			}
+		})
+	}
 	wg.Go(func() { reloadOnHangup(ctx, o.policyDir, server, log, status) })
 	wg.Go(func() { feedWatchdog(ctx, server, log) })
 	notify(log, daemon.SdNotifyReady+"\nSTATUS="+status)
