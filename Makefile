@@ -113,6 +113,9 @@ package-check: $(nfpm) $(go-md2man) ## what is in the packages; are they built t
 package-test: $(nfpm) $(go-md2man) ## install, upgrade, downgrade, remove, purge in a VM (DISTRO=…)
 	@GO=$(GO) deploy/packages/test/run $(nfpm) $(go-md2man) $(DISTRO)
 
+quick-start: $(nfpm) $(go-md2man) ## do what docs/quick-start.md says, in a VM (DISTRO=…)
+	@GO=$(GO) deploy/packages/test/quick-start $(nfpm) $(go-md2man) $(DISTRO)
+
 release: $(nfpm) $(go-md2man) $(cyclonedx-gomod) ## packages, SBOM, changelog and checksums into dist/
 	@GO=$(GO) VERSION=$(VERSION) deploy/packages/release $(nfpm) $(go-md2man) $(cyclonedx-gomod) dist
 

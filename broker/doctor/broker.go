@@ -38,11 +38,11 @@ func (h *Host) checkSocket(ctx context.Context, unit, path string) Finding {
 		return bad("install the package systemd-brokerd", "there is no unit %s", unit)
 	}
 	if d.State != systemd.Active {
-		return bad("systemctl enable --now "+unit, "%s is %s", unit, d.State)
+		return bad("systemctl enable "+unit+" && systemctl restart "+inspect.Service, "%s is %s", unit, d.State)
 	}
 	info, err := h.stat(path)
 	if err != nil {
-		return bad("systemctl restart "+unit, "%s listens, but not at %s: %v", unit, path, err)
+		return bad("systemctl stop "+inspect.Service+" "+unit+" && systemctl start "+inspect.Service, "%s listens, but not at %s: %v", unit, path, err)
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if mode := info.Mode().Perm(); info.Mode().Type() != fs.ModeSocket || !ok || owner.Uid != h.rootUID() || mode&0o007 != 0 {

@@ -103,7 +103,7 @@ func readOverall(ctx context.Context, pid1 inspect.Systemd, dir string) (*overal
 		}
 		o.Sockets = append(o.Sockets, socketState{name, s.State})
 		if s.State != systemd.Active {
-			o.problem(name + " is " + s.State + ": systemctl start " + name)
+			o.problem(name + " is " + s.State + ": systemctl restart " + inspect.Service)
 		}
 	}
 	units, err := inspect.Units(ctx, pid1, cgroup.Default)
