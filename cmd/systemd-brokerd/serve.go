@@ -24,7 +24,7 @@ type options struct {
 	policyDir, runtimeDir      string
 	listen, listenFDs, logName string
 	group                      string
-	verbose                    bool
+	level                      slog.Level
 }
 
 const serveAbout = `Runs the daemon. Under systemd it takes its two sockets from
@@ -41,14 +41,18 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	flags.StringVar(&o.listenFDs, "listen-fds", "", "path of the descriptor socket, when not started by a socket unit")
 	flags.StringVar(&o.group, "socket-group", "nomad", "group that may connect, with --listen")
 	flags.StringVar(&o.logName, "log", "auto", "where the log goes: journal, stderr, or auto")
-	flags.BoolVar(&o.verbose, "verbose", false, "log at debug level")
+	flags.TextVar(&o.level, "log-level", slog.LevelInfo, "the least that is logged: debug, info, warn, error; from warn on, not even what was allowed")
+	verbose := flags.Bool("verbose", false, "the same as --log-level debug")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it asks PID 1 to start units")
 	}
-	log, err := newLog(o.logName, o.verbose, stderr)
+	if *verbose {
+		o.level = slog.LevelDebug
+	}
+	log, err := newLog(o.logName, o.level, stderr)
 	if err != nil {
 		return err
 	}
