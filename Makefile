@@ -6,8 +6,9 @@ SHELL         := /bin/bash
 MAKEFLAGS     += --no-print-directory
 .DEFAULT_GOAL := help
 
+ARCHES   ?= amd64 arm64
 GO       ?= $(CURDIR)/testbed/go
-VERSION  ?= 0.0.0-dev
+VERSION  ?= $(shell deploy/packages/version)
 DISTRO   ?= bookworm
 FUZZTIME ?= 30s
 RUN      ?=
@@ -36,9 +37,14 @@ $$($(1)):
 endef
 $(eval $(call tool,golangci-lint,v2.15.0,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
 $(eval $(call tool,buf,v1.75.0,github.com/bufbuild/buf/cmd/buf))
+# Newer ones need modules that the Go module proxy does not have everywhere.
+$(eval $(call tool,nfpm,v2.45.2,github.com/goreleaser/nfpm/v2/cmd/nfpm))
+$(eval $(call tool,go-md2man,v2.0.7,github.com/cpuguy83/go-md2man/v2))
+$(eval $(call tool,cyclonedx-gomod,v1.10.0,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod))
 $(eval $(call tool,govulncheck,v1.9.0,golang.org/x/vuln/cmd/govulncheck))
 
-.PHONY: help build test unit lint proto proto-check e2e replay demo shell fuzz vuln clean cc
+.PHONY: help build test unit lint proto proto-check e2e replay demo shell fuzz vuln clean cc \
+	packages package-check package-test quick-start release
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -98,8 +104,23 @@ fuzz: ## run each fuzz test for a while (FUZZTIME=30s)
 vuln: $(govulncheck) ## known vulnerabilities in what we link (needs vuln.go.dev)
 	@$(with_go) $(govulncheck) ./...
 
+packages: $(nfpm) $(go-md2man) ## build .deb and .rpm into dist/ (ARCHES="amd64 arm64" VERSION=…)
+	@GO=$(GO) VERSION=$(VERSION) deploy/packages/build $(nfpm) $(go-md2man) dist $(ARCHES)
+
+package-check: $(nfpm) $(go-md2man) ## what is in the packages; are they built the same twice?
+	@GO=$(GO) deploy/packages/check $(nfpm) $(go-md2man)
+
+package-test: $(nfpm) $(go-md2man) ## install, upgrade, downgrade, remove, purge in a VM (DISTRO=…)
+	@GO=$(GO) deploy/packages/test/run $(nfpm) $(go-md2man) $(DISTRO)
+
+quick-start: $(nfpm) $(go-md2man) ## do what docs/quick-start.md says, in a VM (DISTRO=…)
+	@GO=$(GO) deploy/packages/test/quick-start $(nfpm) $(go-md2man) $(DISTRO)
+
+release: $(nfpm) $(go-md2man) $(cyclonedx-gomod) ## packages, SBOM, changelog and checksums into dist/
+	@GO=$(GO) VERSION=$(VERSION) deploy/packages/release $(nfpm) $(go-md2man) $(cyclonedx-gomod) dist
+
 clean: ## remove bin/ and all cached images, tools and test binaries
-	rm -rf bin $(cache)
+	rm -rf bin dist $(cache)
 
 # The race detector needs a C compiler.
 cc:

@@ -72,6 +72,9 @@ type Server struct {
 	kernel  string
 	bpfLSM  bool
 
+	counters *counters
+	began    time.Time
+
 	// readPeer is a seam for tests, which cannot be another user.
 	readPeer func(net.Conn) (policy.Peer, error)
 
@@ -100,6 +103,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		config: c, log: c.Log, audit: &audit{c.Log},
 		units: newRegistry(pool), fds: newFDStore(), closing: make(chan struct{}),
 		readPeer: readPeer, startTimeout: startTimeout,
+		counters: newCounters(), began: time.Now(),
 	}
 	if err := openat2Works(); err != nil {
 		return nil, err
@@ -223,8 +227,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			MaxConnectionIdle: 5 * time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
-		grpc.UnaryInterceptor(s.unary),
-		grpc.StreamInterceptor(s.stream),
+		grpc.ChainUnaryInterceptor(s.counters.countUnary, s.unary),
+		grpc.ChainStreamInterceptor(s.counters.countStream, s.stream),
 		grpc.WaitForHandlers(true),
 	)
 	brokerv1.RegisterBrokerServiceServer(srv, s)

@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/shared/hclspec"
 
-	"nomad-systemd-driver/driver/cgroup"
+	"nomad-systemd-driver/cgroup"
 )
 
 // Driver implements Nomad's drivers.DriverPlugin.

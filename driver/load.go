@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"strconv"
 
-	"nomad-systemd-driver/driver/cgroup"
+	"nomad-systemd-driver/cgroup"
 )
 
 // addLoad adds to a task's attributes what Nomad's statistics have no place for.

@@ -12,7 +12,7 @@ import (
 
 func TestAttributesOfATask(t *testing.T) {
 	d := statsDriver(t)
-	d.cgroups = "cgroup/testdata"
+	d.cgroups = "../cgroup/testdata"
 	u := unitOf("web")
 	u.ControlGroup = "/full"
 	tk := d.add(newTask(&drivers.TaskConfig{ID: "web"}, u.GetHandle(), time.Now()))

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/nomad/client/lib/cpustats"
 	"github.com/hashicorp/nomad/plugins/drivers"
 
-	"nomad-systemd-driver/driver/cgroup"
+	"nomad-systemd-driver/cgroup"
 )
 
 // TaskStats implements drivers.DriverPlugin. The figures come from the kernel:

@@ -12,7 +12,7 @@ import (
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 
-	"nomad-systemd-driver/driver/cgroup"
+	"nomad-systemd-driver/cgroup"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 

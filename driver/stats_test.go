@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/base"
 	"github.com/hashicorp/nomad/plugins/drivers"
 
-	"nomad-systemd-driver/driver/cgroup"
+	"nomad-systemd-driver/cgroup"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -101,7 +101,7 @@ func TestFiguresOfTwoSamples(t *testing.T) {
 func TestMemoryFigures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := statsDriver(t)
-		d.cgroups = "cgroup/testdata"
+		d.cgroups = "../cgroup/testdata"
 		u := unitOf("web")
 		u.ControlGroup = "/full"
 		d.add(newTask(&drivers.TaskConfig{ID: "web"}, u.GetHandle(), time.Now())).observe(u)
@@ -181,7 +181,7 @@ func BenchmarkSample(b *testing.B) {
 	u.ControlGroup = "/full"
 	tk := newTask(&drivers.TaskConfig{ID: "web"}, u.GetHandle(), time.Now())
 	tk.observe(u)
-	m := &meter{cgroups: "cgroup/testdata", compute: cpustats.Compute{TotalCompute: 8000, NumCores: 4}, task: tk}
+	m := &meter{cgroups: "../cgroup/testdata", compute: cpustats.Compute{TotalCompute: 8000, NumCores: 4}, task: tk}
 	b.ReportAllocs()
 	for b.Loop() {
 		if u, more := m.read(); u == nil || !more {

@@ -25,12 +25,22 @@ Put it into the agent's plugin_dir and add to the agent's configuration:
       fd_socket     = "/run/systemd-brokerd/fds.sock"
     }
   }
+
+For people it has one command:
+
+  nomad-systemd-driver migrate [--json] [FILE…]
+
+reads jobs in JSON, as "nomad job inspect" and "nomad job run -output" print them,
+from files or standard input, and says what of them works with this driver, what
+must be changed, what a rule of the policy must allow, and what cannot be done. Exit
+status 1 if something cannot be done, 2 if a file is not a job.
 `
 
 func main() {
 	if len(os.Args) > 1 {
-		fmt.Printf(usage, driver.Version)
-		return
+		os.Exit(command(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	plugins.ServeCtx(func(ctx context.Context, log hclog.Logger) any { return driver.New(ctx, log) })
 }
+
+func help() string { return fmt.Sprintf(usage, driver.Version) }

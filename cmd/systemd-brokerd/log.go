@@ -17,11 +17,7 @@ import (
 
 // newLog makes the daemon's log: structured journal records under systemd,
 // lines of text elsewhere.
-func newLog(name string, verbose bool, stderr io.Writer) (*slog.Logger, error) {
-	level := slog.LevelInfo
-	if verbose {
-		level = slog.LevelDebug
-	}
+func newLog(name string, level slog.Level, stderr io.Writer) (*slog.Logger, error) {
 	switch name {
 	case "auto":
 		if os.Getenv("JOURNAL_STREAM") != "" && journal.Enabled() {

@@ -24,6 +24,9 @@ Usage:
   systemd-brokerd serve [flags]          run the daemon
   systemd-brokerd mounts [flags]         mount for the daemon, in PID 1's namespace
   systemd-brokerd open UID DIRECTORY…    open a user's directories to others
+  systemd-brokerd status [flags]         is the broker well, and who uses it
+  systemd-brokerd units [flags]          list the units of all clients
+  systemd-brokerd doctor [flags]         check this host, and say how to mend it
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
@@ -63,6 +66,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return openDirectories(args, stderr)
 	case "mounts":
 		return serveMounts(ctx, args, stderr)
+	case "status":
+		return status(ctx, args, stdout, stderr)
+	case "units":
+		return units(ctx, args, stdout, stderr)
+	case "doctor":
+		return diagnose(ctx, args, stdout, stderr)
 	case "policy":
 		if len(args) > 0 && args[0] == "check" {
 			return policyCheck(args[1:], stdout, stderr)

@@ -48,7 +48,7 @@ func serveMounts(ctx context.Context, args []string, stderr io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("mounts are root's to make")
 	}
-	log, err := newLog(logName, false, stderr)
+	log, err := newLog(logName, slog.LevelInfo, stderr)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type options struct {
 	policyDir, runtimeDir      string
 	listen, listenFDs, logName string
 	group                      string
-	verbose                    bool
+	level                      slog.Level
 }
 
 const serveAbout = `Runs the daemon. Under systemd it takes its two sockets from
@@ -41,14 +41,18 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	flags.StringVar(&o.listenFDs, "listen-fds", "", "path of the descriptor socket, when not started by a socket unit")
 	flags.StringVar(&o.group, "socket-group", "nomad", "group that may connect, with --listen")
 	flags.StringVar(&o.logName, "log", "auto", "where the log goes: journal, stderr, or auto")
-	flags.BoolVar(&o.verbose, "verbose", false, "log at debug level")
+	flags.TextVar(&o.level, "log-level", slog.LevelInfo, "the least that is logged: debug, info, warn, error; from warn on, not even what was allowed")
+	verbose := flags.Bool("verbose", false, "the same as --log-level debug")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon must run as root: it asks PID 1 to start units")
 	}
-	log, err := newLog(o.logName, o.verbose, stderr)
+	if *verbose {
+		o.level = slog.LevelDebug
+	}
+	log, err := newLog(o.logName, o.level, stderr)
 	if err != nil {
 		return err
 	}
@@ -83,6 +87,13 @@ func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
 			cancel(err)
 		}
 	})
+	if sockets.stats != nil {
+		wg.Go(func() {
+			if err := server.ServeStats(ctx, sockets.stats); err != nil {
+				cancel(err)
+			}
+		})
+	}
 	wg.Go(func() { reloadOnHangup(ctx, o.policyDir, server, log, status) })
 	wg.Go(func() { feedWatchdog(ctx, server, log) })
 	notify(log, daemon.SdNotifyReady+"\nSTATUS="+status)
@@ -102,8 +113,11 @@ func firstPolicy(dir string, log *slog.Logger) (*policy.Policy, string) {
 		log.Error("the policy cannot be loaded; no unit can be started until it is mended and reloaded", slog.Any("error", err))
 		return policy.DenyAll(), "Denying all: the policy cannot be loaded, see the log."
 	}
-	return p, "Policy " + p.SHA256()[:12] + " in force."
+	return p, inForce(p)
 }
+
+// inForce is what the daemon says of itself, and "status" looks for.
+func inForce(p *policy.Policy) string { return "Policy " + p.SHA256()[:12] + " in force." }
 
 // reloadOnHangup loads the policy anew at each SIGHUP, until ctx ends.
 func reloadOnHangup(ctx context.Context, dir string, server *broker.Server, log *slog.Logger, status string) {
@@ -126,7 +140,7 @@ func reloadOnHangup(ctx context.Context, dir string, server *broker.Server, log 
 			notify(log, daemon.SdNotifyReady+"\nSTATUS=The last reload failed, see the log. "+status)
 			continue
 		}
-		status = "Policy " + p.SHA256()[:12] + " in force."
+		status = inForce(p)
 		log.Info("policy loaded", slog.String("BROKER_POLICY_SHA256", p.SHA256()))
 		notify(log, daemon.SdNotifyReady+"\nSTATUS="+status)
 	}

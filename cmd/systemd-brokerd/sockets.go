@@ -16,14 +16,20 @@ import (
 const (
 	apiSocket = "broker"
 	fdsSocket = "fds"
+	// statsSocket is only there if systemd-brokerd-stats.socket is.
+	statsSocket = "stats"
 )
 
-// sockets are the two sockets that clients connect to.
-type sockets struct{ api, fds net.Listener }
+// sockets are the two sockets that clients connect to, and the one for statistics,
+// which may be nil.
+type sockets struct{ api, fds, stats net.Listener }
 
 func (s sockets) close() {
 	_ = s.api.Close()
 	_ = s.fds.Close()
+	if s.stats != nil {
+		_ = s.stats.Close()
+	}
 }
 
 // openSockets takes the sockets from systemd, or makes them at the paths of the
@@ -56,13 +62,17 @@ func openSockets(o options) (sockets, error) {
 		_ = api.Close()
 		return sockets{}, err
 	}
-	return sockets{api, fds}, nil
+	return sockets{api: api, fds: fds}, nil
 }
 
-// fromSystemd accepts exactly the two sockets that the socket units make.
+// fromSystemd accepts exactly the sockets that the socket units make.
 func fromSystemd(given map[string][]net.Listener) (sockets, error) {
-	if len(given) != 2 {
-		return sockets{}, fmt.Errorf("systemd passed %d kinds of sockets; exactly %q and %q are expected", len(given), apiSocket, fdsSocket)
+	expected := 2
+	if len(given[statsSocket]) > 0 {
+		expected = 3
+	}
+	if len(given) != expected {
+		return sockets{}, fmt.Errorf("systemd passed %d kinds of sockets; exactly %q, %q and, if wanted, %q are expected", len(given), apiSocket, fdsSocket, statsSocket)
 	}
 	api, err := one(given, apiSocket, "unix")
 	if err != nil {
@@ -72,7 +82,11 @@ func fromSystemd(given map[string][]net.Listener) (sockets, error) {
 	if err != nil {
 		return sockets{}, err
 	}
-	return sockets{api, fds}, nil
+	s := sockets{api: api, fds: fds}
+	if expected == 3 {
+		s.stats, err = one(given, statsSocket, "unix")
+	}
+	return s, err
 }
 
 func one(given map[string][]net.Listener, name, network string) (net.Listener, error) {

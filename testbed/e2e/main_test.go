@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nomad-systemd-driver/examples"
 )
 
 const (
@@ -53,6 +55,13 @@ func setUp() error {
 		return err
 	}
 	if err := os.WriteFile(policy, policyText, 0o644); err != nil {
+		return err
+	}
+	forExamples, err := examples.Files.ReadFile("policy.hcl")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(policyDir+"/30-examples.hcl", forExamples, 0o644); err != nil {
 		return err
 	}
 	// A restart returns when the policy is read; a reload may return before.

@@ -11,7 +11,7 @@
 prepare_image() {
 	distro=$1
 	vm_base=$cache/$distro/$({ echo "$distro" && key "$testbed/base" "$testbed/lib/base.sh"; } | short_hash)
-	stage_product
+	if [ -n "${bare-}" ]; then mkdir -p "$scratch/product"; else stage_product; fi
 	hold_lock "$distro"
 	[ -e "$vm_base/complete" ] || build_base
 	stage_nomad
@@ -20,12 +20,15 @@ prepare_image() {
 	ready_key=$({ echo "$booted_key" && key "$scratch/product"; } | short_hash)
 	booted_image=$vm_base/booted-$booted_key.qcow2
 	ready_image=$vm_base/ready-$ready_key.qcow2
-	if [ ! -e "$ready_image" ]; then
+	if [ -n "${bare-}" ]; then
+		[ -e "$booted_image" ] || build_booted
+	elif [ ! -e "$ready_image" ]; then
 		[ -e "$booted_image" ] || build_booted
 		build_ready
 		prune
 	fi
-	touch "$vm_base" "$ready_image" "$booted_image"
+	touch "$vm_base" "$booted_image"
+	[ -n "${bare-}" ] || touch "$ready_image"
 	exec 4>&-
 }
 

@@ -6,11 +6,12 @@
 
 distro=bookworm
 copy=
+bare=
 start_nomad=yes
 boots=1
 command=()
 
-# parse_arguments sets distro, copy, start_nomad, boots and command.
+# parse_arguments sets distro, copy, bare, start_nomad, boots and command.
 parse_arguments() {
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -20,6 +21,7 @@ parse_arguments() {
 		--copy) copy=${2-} && shift_value "$@" ;;
 		--copy=*) copy=${1#*=} ;;
 		--no-nomad) start_nomad= ;;
+		--bare) bare=yes start_nomad= ;;
 		--boots) boots=${2-} && shift_value "$@" ;;
 		--) shift && command=("$@") && break ;;
 		*) wrong_usage "unknown argument '$1' (a command goes after --)" ;;
@@ -53,7 +55,11 @@ open_session() {
 	prepare_image "$distro"
 	from=$EPOCHREALTIME
 	if [ -n "$copy" ]; then pack "$copy" "$scratch/payload.tar"; fi
-	restore_vm "$ready_image" "${copy:+$scratch/payload.tar}" ready
+	if [ -n "$bare" ]; then
+		restore_vm "$booted_image" "${copy:+$scratch/payload.tar}" booted
+	else
+		restore_vm "$ready_image" "${copy:+$scratch/payload.tar}" ready
+	fi
 	rm -f "$scratch/payload.tar"
 	if [ -n "$copy" ]; then unpack /payload; fi
 	say "VM ready after $(seconds_since "$from") s ($distro, $(accelerator))"

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"nomad-systemd-driver/examples"
+)
+
+// exampleTests says for each example how one sees that it does what it is for. The job
+// is submitted as it is in the file.
+var exampleTests = map[string]func(*example){
+	"batch": func(e *example) {
+		e.await("complete")
+		e.logHas("hello", "hello from task hello of job batch\n")
+	},
+	"service": func(e *example) {
+		healthy := func(a exampleAlloc) bool { return a.DeploymentStatus != nil && a.DeploymentStatus.Healthy != nil }
+		if a := watch(e.t, "/allocation/"+e.await("running").ID, healthy); !*a.DeploymentStatus.Healthy {
+			e.t.Error("it does not pass its health check")
+		}
+	},
+	"journald": func(e *example) {
+		e.await("complete")
+		out := run(e.t, "journalctl", "-o", "cat", "NOMAD_ALLOC_ID="+e.alloc)
+		if !strings.Contains(out, "line 1\nline 2\nline 3\nline 4\nline 5") {
+			e.t.Errorf("the journal has %q", out)
+		}
+	},
+	"python": func(e *example) {
+		e.await("complete")
+		e.logHas("app", "python 3 in /local\n", "job python\n", "cannot write to /usr: Read-only file system\n")
+	},
+	"template": func(e *example) {
+		e.await("running")
+		before := e.logHas("app", "has color blue\n")
+		putVariable(e.t, "green")
+		pid, _, _ := strings.Cut(before, " has")
+		e.logHas("app", pid+" has color green\n")
+	},
+	"strict": func(e *example) {
+		e.await("complete")
+		e.logHas("hello", "hello from task hello of job strict\n")
+	},
+	"limits": func(e *example) {
+		e.await("running")
+		e.logHas("worker", "working\n")
+		got := show(e.t, e.unit("worker"), "CPUQuotaPerSecUSec", "MemoryMax", "MemoryLow", "MemorySwapMax", "TasksMax", "IOWeight",
+			"IOReadBandwidthMax", "IOWriteBandwidthMax", "LimitNOFILE", "LimitNOFILESoft")
+		want := map[string]string{
+			"CPUQuotaPerSecUSec": "100ms", "MemoryMax": "67108864", "MemoryLow": "33554432", "MemorySwapMax": "0", "TasksMax": "16",
+			"IOWeight": "50", "IOReadBandwidthMax": "/dev/vda 20000000", "IOWriteBandwidthMax": "/dev/vda 10000000",
+			"LimitNOFILE": "512", "LimitNOFILESoft": "256",
+		}
+		for name, value := range want {
+			if got[name] != value {
+				e.t.Errorf("%s is %q, want %q", name, got[name], value)
+			}
+		}
+	},
+	"periodic": func(e *example) {
+		call(e.t, http.MethodPost, "/job/periodic/periodic/force", nil, nil)
+		e.child("periodic/periodic-").await("complete")
+		e.logHas("report", "report of periodic\n")
+	},
+	"parameterized": func(e *example) {
+		call(e.t, http.MethodPost, "/job/parameterized/dispatch", map[string]any{
+			"Payload": base64.StdEncoding.EncodeToString([]byte("some words\n")), "Meta": map[string]string{"case": "upper"},
+		}, nil)
+		e.child("parameterized/dispatch-").await("complete")
+		e.logHas("convert", "SOME WORDS\n")
+	},
+	"system": func(e *example) {
+		e.await("running")
+		e.logHas("watch", "load ")
+	},
+	"sidecar": func(e *example) {
+		e.await("complete")
+		e.logHas("reader", "written by uid ")
+	},
+	"exec": func(e *example) {
+		e.await("running")
+		e.logHas("app", "ready\n")
+		if out := run(e.t, "nomad", "alloc", "exec", e.alloc, "cat", "/tmp/state"); out != "only this task sees it" {
+			e.t.Errorf("a command in the task prints %q", out)
+		}
+	},
+	"refused": func(e *example) {
+		a := e.await("failed")
+		if text := a.events("hello"); !strings.Contains(text, "is refused by the policy of systemd-brokerd") {
+			e.t.Errorf("the events are:\n%s", text)
+		}
+	},
+}
+
+func TestExamples(t *testing.T) {
+	putVariable(t, "blue")
+	files, err := examples.Files.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		name, isJob := strings.CutSuffix(f.Name(), ".nomad.hcl")
+		if !isJob {
+			continue
+		}
+		check := exampleTests[name]
+		if check == nil {
+			t.Errorf("nothing tests the example %s", f.Name())
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(submitExample(t, name))
+		})
+	}
+}
+
+// example is a job of a file; its name is that of the file.
+type example struct {
+	t             *testing.T
+	id, alloc     string
+	submittedJobs []string
+}
+
+type exampleAlloc struct {
+	allocation
+	DeploymentStatus *struct{ Healthy *bool }
+}
+
+func (a exampleAlloc) events(task string) string {
+	var b strings.Builder
+	for _, e := range a.TaskStates[task].Events {
+		b.WriteString(e.Type + ": " + e.DisplayMessage + "\n")
+	}
+	return b.String()
+}
+
+func submitExample(t *testing.T, name string) *example {
+	t.Helper()
+	text, err := examples.Files.ReadFile(name + ".nomad.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed map[string]any
+	call(t, http.MethodPost, "/jobs/parse", map[string]any{"JobHCL": string(text), "Canonicalize": true}, &parsed)
+	call(t, http.MethodPost, "/jobs", map[string]any{"Job": parsed}, nil)
+	e := &example{t: t, id: name, submittedJobs: []string{name}}
+	t.Cleanup(func() {
+		j := &job{t: t, id: e.id, alloc: e.alloc}
+		if t.Failed() {
+			j.explain()
+		}
+		for _, id := range e.submittedJobs {
+			call(t, http.MethodDelete, "/job/"+url.PathEscape(id)+"?purge=true", nil, nil)
+		}
+		j.purge()
+		j.nothingIsLeft()
+	})
+	return e
+}
+
+// child becomes the job that the submitted one has started, once there is one.
+func (e *example) child(prefix string) *example {
+	e.t.Helper()
+	type summary struct{ ID string }
+	all := watch(e.t, "/jobs?prefix="+url.QueryEscape(prefix), func(j []summary) bool { return len(j) > 0 })
+	e.id = all[0].ID
+	e.submittedJobs = append(e.submittedJobs, e.id)
+	return e
+}
+
+// await returns the allocation once it has the client status.
+func (e *example) await(status string) exampleAlloc {
+	e.t.Helper()
+	if e.alloc == "" {
+		all := watch(e.t, "/job/"+url.PathEscape(e.id)+"/allocations", func(a []allocation) bool { return len(a) > 0 })
+		e.alloc = all[0].ID
+	}
+	a := watch(e.t, "/allocation/"+e.alloc, func(a exampleAlloc) bool { return a.ClientStatus == status || a.ended() })
+	if a.ClientStatus != status {
+		for task := range a.TaskStates {
+			e.t.Logf("task %s:\n%s", task, a.events(task))
+		}
+		e.t.Fatalf("the allocation is %s, want %s", a.ClientStatus, status)
+	}
+	return a
+}
+
+// logHas returns the standard output of a task once it holds all of the texts.
+func (e *example) logHas(task string, texts ...string) string {
+	e.t.Helper()
+	var got string
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(300 * time.Millisecond) {
+		resp, err := http.Get(api + "/client/fs/logs/" + e.alloc + "?plain=true&type=stdout&task=" + task)
+		if err != nil {
+			continue
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
+			continue
+		}
+		got = string(text)
+		missing := false
+		for _, text := range texts {
+			missing = missing || !strings.Contains(got, text)
+		}
+		if !missing {
+			return got
+		}
+	}
+	e.t.Fatalf("waited %s for %q in the log of %s; it holds:\n%s", patience, texts, task, got)
+	return ""
+}
+
+func (e *example) unit(task string) string {
+	e.t.Helper()
+	for _, name := range units(e.t) {
+		if strings.HasPrefix(name, "nomad-"+task+"-"+e.alloc[:8]) {
+			return name
+		}
+	}
+	e.t.Fatalf("task %s has no unit", task)
+	return ""
+}
+
+// putVariable gives the variable that the example template reads a color.
+func putVariable(t *testing.T, color string) {
+	t.Helper()
+	out, err := exec.Command("nomad", "var", "put", "-force", "nomad/jobs/template", "color="+color).CombinedOutput()
+	if err != nil {
+		t.Fatalf("cannot write a variable: %v: %s", err, out)
+	}
+}
