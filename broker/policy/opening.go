@@ -2,17 +2,14 @@
 
 package policy
 
-import (
-	"strconv"
-	"sync"
-)
+import "strconv"
 
 // openingProfile is the sandbox of what opens directories: strict as it is built in,
 // whatever operators make of profiles.
-var openingProfile = sync.OnceValues(func() (*Profile, error) {
+func openingProfile() (*Profile, error) {
 	all, err := Profiles(nil)
 	return all["strict"], err
-})
+}
 
 // DecideOpening is the decision to run the broker's own program that opens the
 // directories of a unit which has ended, as the unit's user. A client may always have
