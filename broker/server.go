@@ -114,7 +114,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.abandonStraySessions(ctx)
-	return s, s.clearEnvironments()
+	return s, s.clearStarts()
 }
 
 // SetPolicy puts p in force for every decision from now on, and reads back from

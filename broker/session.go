@@ -62,6 +62,12 @@ func viewOf(d *policy.Decision) string {
 		identity = fmt.Sprintf("%s %d %d", u.Name, u.UID, u.GID)
 	}
 	parts := []string{identity, dirs.Alloc, dirs.Local, dirs.Secrets, d.Profile()}
+	if g, ok := d.Group(); ok {
+		parts = append(parts, "group", strconv.FormatUint(uint64(g.GID), 10))
+	}
+	for _, g := range d.SupplementaryGroups() {
+		parts = append(parts, "supplementary group", strconv.FormatUint(uint64(g.GID), 10))
+	}
 	for _, set := range d.Request().Directives {
 		parts = append(parts, set.Name, strconv.Itoa(len(set.Lines)))
 		parts = append(parts, set.Lines...)

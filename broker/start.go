@@ -8,7 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -197,15 +197,18 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 		host.Session = &unit.Session{Unit: parent.unit, ID: parent.id, Stdin: fds[0]}
 		host.Stdout, host.Stderr = fds[1], fds[2]
 	}
-	user, fixed := d.User()
-	var err error
-	if host.Passwd, host.Group, err = s.accounts(user, fixed); err != nil {
+	files, err := s.newStartFiles(r.unit)
+	if err != nil {
 		return systemd.Status{}, err
 	}
-	if host.EnvironmentFile, err = s.environmentFile(r.unit, req.Env); err != nil {
+	defer files.remove()
+	account := s.accountOf(d, host, parent)
+	if host.Passwd, host.Group, err = files.accounts(account); err != nil {
 		return systemd.Status{}, err
 	}
-	defer func() { _ = os.Remove(host.EnvironmentFile) }()
+	if host.EnvironmentFile, err = files.environment(req.Env); err != nil {
+		return systemd.Status{}, err
+	}
 	u, err := unit.From(d, host)
 	if err != nil {
 		return systemd.Status{}, err
@@ -213,6 +216,12 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 	st, err := s.systemd.Start(ctx, u)
 	if err != nil {
 		return st, s.explainStart(ctx, d, r.unit, err)
+	}
+	if actual, other := account.allocated(st.UID); other {
+		if err := files.correct(actual); err != nil {
+			s.log.LogAttrs(ctx, slog.LevelWarn, "a unit does not find the name of its user",
+				slog.String("BROKER_UNIT", r.unit), slog.Any("error", err))
+		}
 	}
 	return st, nil
 }

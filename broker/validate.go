@@ -36,6 +36,7 @@ const (
 	maxEnvs      = 4096
 	maxEnvBytes  = 256 << 10
 	maxCPU       = 8191 // the kernel has at most 8192 CPUs
+	maxGroups    = 32
 
 	maxDirectives = 128
 	maxLines      = 256
@@ -113,6 +114,9 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		Args:    slices.Clone(spec.GetArgs()),
 		Env:     maps.Clone(spec.GetEnv()),
 		User:    spec.GetUser(),
+		Group:   spec.GetGroup(),
+
+		SupplementaryGroups: slices.Sorted(slices.Values(spec.GetSupplementaryGroups())),
 		Directories: policy.Directories{
 			Alloc: dirs.GetAlloc(), Local: dirs.GetLocal(), Secrets: dirs.GetSecrets(),
 		},
@@ -246,7 +250,7 @@ func checkUser(s *brokerv1.UnitSpec) error {
 	if u := s.GetUser(); u != "" && !userPattern.MatchString(u) {
 		return invalid("user", "%s is not a user name (numbers are not accepted; name the user)", quote(u))
 	}
-	return nil
+	return checkGroups(s)
 }
 
 func checkPaths(s *brokerv1.UnitSpec) error {

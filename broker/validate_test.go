@@ -49,6 +49,10 @@ func TestRequestRefuses(t *testing.T) {
 		change func(*spec)
 		want   string // in the error
 	}{
+		{"a gid as group", func(s *spec) { s.Group = "100" }, `group: "100" is not a group name`},
+		{"a gid as further group", func(s *spec) { s.SupplementaryGroups = []string{"a", "0"} }, `supplementary_groups: "0" is not a group name`},
+		{"a group twice", func(s *spec) { s.SupplementaryGroups = []string{"a", "b", "a"} }, `"a" is there twice`},
+		{"more groups than anybody is in", func(s *spec) { s.SupplementaryGroups = make([]string, 33) }, "33, more than 32"},
 		{"a profile that is a path", func(s *spec) { s.Profile = "../strict" }, "name of a profile"},
 		{"a directive that does not exist", func(s *spec) { s.Directives = []*brokerv1.Directive{{Name: "X\nY", Values: []string{"1"}}} }, `there is no directive "X\nY"`},
 		{"a directive without lines", func(s *spec) { s.Directives = []*brokerv1.Directive{{Name: "ReadOnlyPaths"}} }, "ReadOnlyPaths has 0 lines"},

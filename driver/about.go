@@ -63,6 +63,9 @@ type TaskConfig struct {
 	// SignalTarget is who gets a signal of alloc signal or of a template:
 	// "main", the main process, or "all", every process of the task.
 	SignalTarget string `codec:"signal_target"`
+	// Group and SupplementaryGroups are names of groups of the host.
+	Group               string   `codec:"group"`
+	SupplementaryGroups []string `codec:"supplementary_groups"`
 	Sandbox
 }
 
@@ -72,6 +75,9 @@ var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 	"args":          hclspec.NewAttr("args", "list(string)", false),
 	"logging":       loggingSpec,
 	"signal_target": hclspec.NewDefault(hclspec.NewAttr("signal_target", "string", false), hclspec.NewLiteral(`"main"`)),
+
+	"group":                hclspec.NewAttr("group", "string", false),
+	"supplementary_groups": hclspec.NewAttr("supplementary_groups", "list(string)", false),
 }))
 
 func withSandbox(m map[string]*hclspec.Spec) map[string]*hclspec.Spec {

@@ -69,6 +69,9 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		Labels: labels(c),
 		Env:    env,
 		User:   c.User,
+		Group:  tc.Group,
+
+		SupplementaryGroups: tc.SupplementaryGroups,
 		Directories: &brokerv1.Directories{
 			Alloc: dir.SharedAllocDir, Local: dir.LocalDir, Secrets: dir.SecretsDir,
 		},

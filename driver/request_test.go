@@ -33,6 +33,8 @@ func TestUnitSpec(t *testing.T) {
 			command = "bin/server"
 			args    = ["--port", "$${PORT}", "a b", ""]
 			signal_target = "all"
+			group         = "media"
+			supplementary_groups = ["audio", "video"]
 			logging {
 				driver              = "journald"
 				rate_limit_burst    = 1000

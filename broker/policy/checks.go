@@ -24,6 +24,7 @@ type check struct {
 var checks = []check{
 	{commandAllowed, commandDenied},
 	{userAllowed, userDenied},
+	{groupsAllowed, groupsDenied},
 	{directoriesAllowed, directoriesDenied},
 	{resourcesAllowed, resourcesDenied},
 	{logDriverAllowed, logDriverDenied},

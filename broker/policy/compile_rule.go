@@ -28,7 +28,7 @@ const (
 var (
 	ruleSchema       = schema{[]string{"client", "log_drivers", "profiles", "sessions"}, []string{"directives", "exec", "limits", "run_as"}}
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
-	runAsSchema      = schema{attributes: []string{"dynamic_user", "users"}}
+	runAsSchema      = schema{attributes: []string{"dynamic_user", "groups", "users"}}
 	directivesSchema = schema{attributes: []string{"classes", "names"}}
 	limitsSchema     = schema{attributes: []string{"memory_max", "memory_unlimited", "tasks_max"}}
 
@@ -85,7 +85,7 @@ func (c *compiler) runAs(rule string, r *reader) runAsMatcher {
 	if r == nil {
 		return runAsMatcher{}
 	}
-	m := runAsMatcher{dynamic: r.boolean("dynamic_user"), users: map[string]User{}}
+	m := runAsMatcher{dynamic: r.boolean("dynamic_user"), users: map[string]User{}, groups: c.groups(rule, r)}
 	for _, v := range r.list("users") {
 		u, ok := c.lookUp(r, v)
 		if !ok {
@@ -110,7 +110,10 @@ func (c *compiler) underFloor(u User) string {
 	if u.UID == 65535 || u.UID > 1<<31-1 {
 		return fmt.Sprintf("uid %d is no user's, but an error to many programs", u.UID)
 	}
-	gids := append([]uint32{u.GID}, u.Groups...)
+	gids := []uint32{u.GID}
+	for _, g := range u.Groups {
+		gids = append(gids, g.GID)
+	}
 	for _, gid := range gids {
 		if group, ok := c.dangerous[gid]; ok {
 			return fmt.Sprintf("it is in group %q (gid %d), whose members can take over the host or read what is others'; "+

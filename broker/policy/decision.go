@@ -17,6 +17,7 @@ type Decision struct {
 	client   Client
 	request  *Request
 	user     *User // nil for an ephemeral uid
+	groups   groups
 	tasksMax uint64
 	profile  string
 	values   []directive.Setting

@@ -29,11 +29,15 @@ type Request struct {
 	Args    []string
 	Env     map[string]string
 	// User is the name of a user; empty asks for an ephemeral uid.
-	User        string
-	Directories Directories
-	Resources   Resources
-	LogDriver   LogDriver
-	LogRate     LogRate
+	User string
+	// Group is the name of a group; empty takes the user's own.
+	Group string
+	// SupplementaryGroups are names of groups, each once and sorted.
+	SupplementaryGroups []string
+	Directories         Directories
+	Resources           Resources
+	LogDriver           LogDriver
+	LogRate             LogRate
 	// WorkingDirectory is an absolute path in the unit's view, or empty.
 	WorkingDirectory string
 	// Profile names a profile; empty takes the rule's first.
@@ -83,6 +87,7 @@ func (r *Request) clone() *Request {
 	c.Labels = maps.Clone(r.Labels)
 	c.Args = slices.Clone(r.Args)
 	c.Env = maps.Clone(r.Env)
+	c.SupplementaryGroups = slices.Clone(r.SupplementaryGroups)
 	c.Resources.CPUs = slices.Clone(r.Resources.CPUs)
 	c.Directives = slices.Clone(r.Directives)
 	for i, d := range c.Directives {

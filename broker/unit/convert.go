@@ -5,7 +5,6 @@ package unit
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
@@ -144,33 +143,6 @@ func program(r *policy.Request) []Property {
 	return []Property{
 		{"ExecStartEx", dbus.MakeVariant([]exec{{r.Command, argv, []string{noEnvExpand}}})},
 		str("WorkingDirectory", wd),
-	}
-}
-
-// identity runs the unit under the decision's user, always as numbers, so that
-// PID 1 cannot resolve a name to somebody else than policy did; or under a uid
-// that systemd allocates for this unit alone and frees with it.
-func identity(d *policy.Decision, h Host) []Property {
-	if user, ok := d.User(); ok {
-		groups := make([]string, 0, len(user.Groups))
-		for _, g := range user.Groups {
-			groups = append(groups, strconv.FormatUint(uint64(g), 10))
-		}
-		return []Property{
-			str("User", strconv.FormatUint(uint64(user.UID), 10)),
-			str("Group", strconv.FormatUint(uint64(user.GID), 10)),
-			{"SupplementaryGroups", dbus.MakeVariant(groups)},
-		}
-	}
-	c, id := d.Client(), d.Request().ID
-	if h.Session != nil {
-		id = h.Session.ID // the same name is the same uid
-	}
-	return []Property{
-		// It implies RemoveIPC=, which for a user of the host would remove what
-		// other programs of that user share.
-		boolean("DynamicUser", true),
-		str("User", DynamicUserName(c.UnitPrefix, id)),
 	}
 }
 

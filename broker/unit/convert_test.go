@@ -30,7 +30,12 @@ func (n names) User(name string) (policy.User, error) {
 	return u, nil
 }
 
-func (names) Group(string) (uint32, error) { return 0, policy.ErrUnknown }
+func (names) Group(name string) (uint32, error) {
+	if name == "media" {
+		return 1500, nil
+	}
+	return 0, policy.ErrUnknown
+}
 
 func testPolicy(t *testing.T) *policy.Policy {
 	t.Helper()
@@ -40,7 +45,7 @@ func testPolicy(t *testing.T) *policy.Policy {
 	}
 	p, err := policy.Load(fstest.MapFS{"test.hcl": {Data: text}}, names{
 		"nomad": {Name: "nomad", UID: 991, GID: 991},
-		"alice": {Name: "alice", UID: 2001, GID: 2001, Groups: []uint32{3000, 3001}},
+		"alice": {Name: "alice", UID: 2001, GID: 2001, GroupName: "people", Groups: []policy.Group{{Name: "a", GID: 3000}, {Name: "b", GID: 3001}}},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -143,7 +143,7 @@ func (x Logging_Driver) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Logging_Driver.Descriptor instead.
 func (Logging_Driver) EnumDescriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6, 0}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type SignalUnitRequest_Target int32
@@ -194,7 +194,7 @@ func (x SignalUnitRequest_Target) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignalUnitRequest_Target.Descriptor instead.
 func (SignalUnitRequest_Target) EnumDescriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17, 0}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type InfoRequest struct {
@@ -364,7 +364,13 @@ type UnitSpec struct {
 	// first that the rule of the policy names.
 	Profile string `protobuf:"bytes,12,opt,name=profile,proto3" json:"profile,omitempty"`
 	// Directives of systemd on top of the profile's, each once.
-	Directives    []*Directive `protobuf:"bytes,13,rep,name=directives,proto3" json:"directives,omitempty"`
+	Directives []*Directive `protobuf:"bytes,13,rep,name=directives,proto3" json:"directives,omitempty"`
+	// Name of the group to run as. Empty: the user's own.
+	Group string `protobuf:"bytes,20,opt,name=group,proto3" json:"group,omitempty"`
+	// Names of further groups, at most 32, each once.
+	SupplementaryGroups []string `protobuf:"bytes,21,rep,name=supplementary_groups,json=supplementaryGroups,proto3" json:"supplementary_groups,omitempty"`
+	// Secrets for the unit's program alone, each under a name of its own.
+	Credentials   []*Credential `protobuf:"bytes,22,rep,name=credentials,proto3" json:"credentials,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +496,126 @@ func (x *UnitSpec) GetDirectives() []*Directive {
 	return nil
 }
 
+func (x *UnitSpec) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *UnitSpec) GetSupplementaryGroups() []string {
+	if x != nil {
+		return x.SupplementaryGroups
+	}
+	return nil
+}
+
+func (x *UnitSpec) GetCredentials() []*Credential {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+// Credential is a file in $CREDENTIALS_DIRECTORY, systemd.exec(5). A unit's
+// sessions have those of the unit: in ExecInUnit only the name is set.
+type Credential struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 64 bytes of [A-Za-z0-9._-], the first a letter, a digit or "_".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where the contents come from.
+	//
+	// Types that are valid to be assigned to From:
+	//
+	//	*Credential_Source
+	//	*Credential_Content
+	From          isCredential_From `protobuf_oneof:"from"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credential) Reset() {
+	*x = Credential{}
+	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credential) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credential) ProtoMessage() {}
+
+func (x *Credential) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credential.ProtoReflect.Descriptor instead.
+func (*Credential) Descriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Credential) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Credential) GetFrom() isCredential_From {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Credential) GetSource() string {
+	if x != nil {
+		if x, ok := x.From.(*Credential_Source); ok {
+			return x.Source
+		}
+	}
+	return ""
+}
+
+func (x *Credential) GetContent() []byte {
+	if x != nil {
+		if x, ok := x.From.(*Credential_Content); ok {
+			return x.Content
+		}
+	}
+	return nil
+}
+
+type isCredential_From interface {
+	isCredential_From()
+}
+
+type Credential_Source struct {
+	// A file in one of the unit's directories, by its path in the view, such as
+	// "/secrets/key": a regular file of the client's own, not below a symlink. It
+	// is read once, at the start.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3,oneof"`
+}
+
+type Credential_Content struct {
+	// The contents themselves, at most 64 KiB.
+	Content []byte `protobuf:"bytes,3,opt,name=content,proto3,oneof"`
+}
+
+func (*Credential_Source) isCredential_From() {}
+
+func (*Credential_Content) isCredential_From() {}
+
 // Directive is one directive of a unit file, systemd.exec(5) and the others, as
 // "systemd-brokerd directives" lists them.
 type Directive struct {
@@ -505,7 +631,7 @@ type Directive struct {
 
 func (x *Directive) Reset() {
 	*x = Directive{}
-	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	mi := &file_broker_v1_broker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +643,7 @@ func (x *Directive) String() string {
 func (*Directive) ProtoMessage() {}
 
 func (x *Directive) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	mi := &file_broker_v1_broker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +656,7 @@ func (x *Directive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directive.ProtoReflect.Descriptor instead.
 func (*Directive) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Directive) GetName() string {
@@ -558,7 +684,7 @@ type Directories struct {
 
 func (x *Directories) Reset() {
 	*x = Directories{}
-	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	mi := &file_broker_v1_broker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +696,7 @@ func (x *Directories) String() string {
 func (*Directories) ProtoMessage() {}
 
 func (x *Directories) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	mi := &file_broker_v1_broker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +709,7 @@ func (x *Directories) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directories.ProtoReflect.Descriptor instead.
 func (*Directories) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{4}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Directories) GetAlloc() string {
@@ -629,7 +755,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_broker_v1_broker_proto_msgTypes[5]
+	mi := &file_broker_v1_broker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +767,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[5]
+	mi := &file_broker_v1_broker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +780,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Resources) GetCpuWeight() uint64 {
@@ -716,7 +842,7 @@ type Logging struct {
 
 func (x *Logging) Reset() {
 	*x = Logging{}
-	mi := &file_broker_v1_broker_proto_msgTypes[6]
+	mi := &file_broker_v1_broker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +854,7 @@ func (x *Logging) String() string {
 func (*Logging) ProtoMessage() {}
 
 func (x *Logging) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[6]
+	mi := &file_broker_v1_broker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +867,7 @@ func (x *Logging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logging.ProtoReflect.Descriptor instead.
 func (*Logging) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Logging) GetDriver() Logging_Driver {
@@ -785,7 +911,7 @@ type Handle struct {
 
 func (x *Handle) Reset() {
 	*x = Handle{}
-	mi := &file_broker_v1_broker_proto_msgTypes[7]
+	mi := &file_broker_v1_broker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +923,7 @@ func (x *Handle) String() string {
 func (*Handle) ProtoMessage() {}
 
 func (x *Handle) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[7]
+	mi := &file_broker_v1_broker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +936,7 @@ func (x *Handle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handle.ProtoReflect.Descriptor instead.
 func (*Handle) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Handle) GetUnit() string {
@@ -848,7 +974,7 @@ type Unit struct {
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_broker_v1_broker_proto_msgTypes[8]
+	mi := &file_broker_v1_broker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +986,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[8]
+	mi := &file_broker_v1_broker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +999,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Unit) GetId() string {
@@ -957,7 +1083,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_broker_v1_broker_proto_msgTypes[9]
+	mi := &file_broker_v1_broker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1095,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[9]
+	mi := &file_broker_v1_broker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1108,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -1029,7 +1155,7 @@ type StartUnitRequest struct {
 
 func (x *StartUnitRequest) Reset() {
 	*x = StartUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[10]
+	mi := &file_broker_v1_broker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1167,7 @@ func (x *StartUnitRequest) String() string {
 func (*StartUnitRequest) ProtoMessage() {}
 
 func (x *StartUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[10]
+	mi := &file_broker_v1_broker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1180,7 @@ func (x *StartUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUnitRequest.ProtoReflect.Descriptor instead.
 func (*StartUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StartUnitRequest) GetSpec() *UnitSpec {
@@ -1073,7 +1199,7 @@ type StartUnitResponse struct {
 
 func (x *StartUnitResponse) Reset() {
 	*x = StartUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[11]
+	mi := &file_broker_v1_broker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1211,7 @@ func (x *StartUnitResponse) String() string {
 func (*StartUnitResponse) ProtoMessage() {}
 
 func (x *StartUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[11]
+	mi := &file_broker_v1_broker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1224,7 @@ func (x *StartUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUnitResponse.ProtoReflect.Descriptor instead.
 func (*StartUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{11}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StartUnitResponse) GetUnit() *Unit {
@@ -1117,7 +1243,7 @@ type CheckStartRequest struct {
 
 func (x *CheckStartRequest) Reset() {
 	*x = CheckStartRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[12]
+	mi := &file_broker_v1_broker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1255,7 @@ func (x *CheckStartRequest) String() string {
 func (*CheckStartRequest) ProtoMessage() {}
 
 func (x *CheckStartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[12]
+	mi := &file_broker_v1_broker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1268,7 @@ func (x *CheckStartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStartRequest.ProtoReflect.Descriptor instead.
 func (*CheckStartRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{12}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CheckStartRequest) GetSpec() *UnitSpec {
@@ -1165,7 +1291,7 @@ type CheckStartResponse struct {
 
 func (x *CheckStartResponse) Reset() {
 	*x = CheckStartResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_broker_v1_broker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1303,7 @@ func (x *CheckStartResponse) String() string {
 func (*CheckStartResponse) ProtoMessage() {}
 
 func (x *CheckStartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_broker_v1_broker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1316,7 @@ func (x *CheckStartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStartResponse.ProtoReflect.Descriptor instead.
 func (*CheckStartResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{13}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CheckStartResponse) GetAllowed() bool {
@@ -1232,7 +1358,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_broker_v1_broker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1370,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_broker_v1_broker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1383,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{14}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Denial) GetSubject() string {
@@ -1301,7 +1427,7 @@ type StopUnitRequest struct {
 
 func (x *StopUnitRequest) Reset() {
 	*x = StopUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_broker_v1_broker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1439,7 @@ func (x *StopUnitRequest) String() string {
 func (*StopUnitRequest) ProtoMessage() {}
 
 func (x *StopUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_broker_v1_broker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1452,7 @@ func (x *StopUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopUnitRequest.ProtoReflect.Descriptor instead.
 func (*StopUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{15}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StopUnitRequest) GetHandle() *Handle {
@@ -1360,7 +1486,7 @@ type StopUnitResponse struct {
 
 func (x *StopUnitResponse) Reset() {
 	*x = StopUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_broker_v1_broker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1498,7 @@ func (x *StopUnitResponse) String() string {
 func (*StopUnitResponse) ProtoMessage() {}
 
 func (x *StopUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_broker_v1_broker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1511,7 @@ func (x *StopUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopUnitResponse.ProtoReflect.Descriptor instead.
 func (*StopUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StopUnitResponse) GetUnit() *Unit {
@@ -1407,7 +1533,7 @@ type SignalUnitRequest struct {
 
 func (x *SignalUnitRequest) Reset() {
 	*x = SignalUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1545,7 @@ func (x *SignalUnitRequest) String() string {
 func (*SignalUnitRequest) ProtoMessage() {}
 
 func (x *SignalUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1558,7 @@ func (x *SignalUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalUnitRequest.ProtoReflect.Descriptor instead.
 func (*SignalUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SignalUnitRequest) GetHandle() *Handle {
@@ -1464,7 +1590,7 @@ type SignalUnitResponse struct {
 
 func (x *SignalUnitResponse) Reset() {
 	*x = SignalUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1602,7 @@ func (x *SignalUnitResponse) String() string {
 func (*SignalUnitResponse) ProtoMessage() {}
 
 func (x *SignalUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1615,7 @@ func (x *SignalUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalUnitResponse.ProtoReflect.Descriptor instead.
 func (*SignalUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
 }
 
 type ExecInUnitRequest struct {
@@ -1509,7 +1635,7 @@ type ExecInUnitRequest struct {
 
 func (x *ExecInUnitRequest) Reset() {
 	*x = ExecInUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1647,7 @@ func (x *ExecInUnitRequest) String() string {
 func (*ExecInUnitRequest) ProtoMessage() {}
 
 func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1660,7 @@ func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInUnitRequest.ProtoReflect.Descriptor instead.
 func (*ExecInUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExecInUnitRequest) GetHandle() *Handle {
@@ -1568,7 +1694,7 @@ type ExecInUnitResponse struct {
 
 func (x *ExecInUnitResponse) Reset() {
 	*x = ExecInUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1706,7 @@ func (x *ExecInUnitResponse) String() string {
 func (*ExecInUnitResponse) ProtoMessage() {}
 
 func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1719,7 @@ func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInUnitResponse.ProtoReflect.Descriptor instead.
 func (*ExecInUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExecInUnitResponse) GetExit() *Exit {
@@ -1612,7 +1738,7 @@ type GetUnitRequest struct {
 
 func (x *GetUnitRequest) Reset() {
 	*x = GetUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1750,7 @@ func (x *GetUnitRequest) String() string {
 func (*GetUnitRequest) ProtoMessage() {}
 
 func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1763,7 @@ func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitRequest.ProtoReflect.Descriptor instead.
 func (*GetUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetUnitRequest) GetHandle() *Handle {
@@ -1656,7 +1782,7 @@ type GetUnitResponse struct {
 
 func (x *GetUnitResponse) Reset() {
 	*x = GetUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1794,7 @@ func (x *GetUnitResponse) String() string {
 func (*GetUnitResponse) ProtoMessage() {}
 
 func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1807,7 @@ func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitResponse.ProtoReflect.Descriptor instead.
 func (*GetUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetUnitResponse) GetUnit() *Unit {
@@ -1699,7 +1825,7 @@ type ListUnitsRequest struct {
 
 func (x *ListUnitsRequest) Reset() {
 	*x = ListUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1837,7 @@ func (x *ListUnitsRequest) String() string {
 func (*ListUnitsRequest) ProtoMessage() {}
 
 func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1850,7 @@ func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsRequest.ProtoReflect.Descriptor instead.
 func (*ListUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
 }
 
 type ListUnitsResponse struct {
@@ -1736,7 +1862,7 @@ type ListUnitsResponse struct {
 
 func (x *ListUnitsResponse) Reset() {
 	*x = ListUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1874,7 @@ func (x *ListUnitsResponse) String() string {
 func (*ListUnitsResponse) ProtoMessage() {}
 
 func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1887,7 @@ func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsResponse.ProtoReflect.Descriptor instead.
 func (*ListUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListUnitsResponse) GetUnits() []*Unit {
@@ -1780,7 +1906,7 @@ type RemoveUnitRequest struct {
 
 func (x *RemoveUnitRequest) Reset() {
 	*x = RemoveUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1918,7 @@ func (x *RemoveUnitRequest) String() string {
 func (*RemoveUnitRequest) ProtoMessage() {}
 
 func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1931,7 @@ func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveUnitRequest) GetHandle() *Handle {
@@ -1823,7 +1949,7 @@ type RemoveUnitResponse struct {
 
 func (x *RemoveUnitResponse) Reset() {
 	*x = RemoveUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1961,7 @@ func (x *RemoveUnitResponse) String() string {
 func (*RemoveUnitResponse) ProtoMessage() {}
 
 func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1974,7 @@ func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
 }
 
 type WatchUnitsRequest struct {
@@ -1859,7 +1985,7 @@ type WatchUnitsRequest struct {
 
 func (x *WatchUnitsRequest) Reset() {
 	*x = WatchUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_broker_v1_broker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1997,7 @@ func (x *WatchUnitsRequest) String() string {
 func (*WatchUnitsRequest) ProtoMessage() {}
 
 func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_broker_v1_broker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +2010,7 @@ func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsRequest.ProtoReflect.Descriptor instead.
 func (*WatchUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{28}
 }
 
 type WatchUnitsResponse struct {
@@ -1899,7 +2025,7 @@ type WatchUnitsResponse struct {
 
 func (x *WatchUnitsResponse) Reset() {
 	*x = WatchUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[28]
+	mi := &file_broker_v1_broker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2037,7 @@ func (x *WatchUnitsResponse) String() string {
 func (*WatchUnitsResponse) ProtoMessage() {}
 
 func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[28]
+	mi := &file_broker_v1_broker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2050,7 @@ func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsResponse.ProtoReflect.Descriptor instead.
 func (*WatchUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{28}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WatchUnitsResponse) GetUnit() *Unit {
@@ -1954,7 +2080,7 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
 	"\rpolicy_sha256\x18\x05 \x01(\tR\fpolicySha256\x12\x1a\n" +
 	"\bfeatures\x18\x06 \x03(\tR\bfeatures\x12)\n" +
-	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\xe5\x04\n" +
+	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\xe7\x05\n" +
 	"\bUnitSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x03(\tR\x04name\x127\n" +
@@ -1971,13 +2097,22 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\aprofile\x18\f \x01(\tR\aprofile\x124\n" +
 	"\n" +
 	"directives\x18\r \x03(\v2\x14.broker.v1.DirectiveR\n" +
-	"directives\x1a9\n" +
+	"directives\x12\x14\n" +
+	"\x05group\x18\x14 \x01(\tR\x05group\x121\n" +
+	"\x14supplementary_groups\x18\x15 \x03(\tR\x13supplementaryGroups\x127\n" +
+	"\vcredentials\x18\x16 \x03(\v2\x15.broker.v1.CredentialR\vcredentials\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +
+	"\n" +
+	"Credential\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\x06source\x18\x02 \x01(\tH\x00R\x06source\x12\x1a\n" +
+	"\acontent\x18\x03 \x01(\fH\x00R\acontentB\x06\n" +
+	"\x04from\"7\n" +
 	"\tDirective\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06values\x18\x02 \x03(\tR\x06values\"S\n" +
@@ -2116,7 +2251,7 @@ func file_broker_v1_broker_proto_rawDescGZIP() []byte {
 }
 
 var file_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_broker_v1_broker_proto_goTypes = []any{
 	(UnitState)(0),                // 0: broker.v1.UnitState
 	(Logging_Driver)(0),           // 1: broker.v1.Logging.Driver
@@ -2124,95 +2259,97 @@ var file_broker_v1_broker_proto_goTypes = []any{
 	(*InfoRequest)(nil),           // 3: broker.v1.InfoRequest
 	(*InfoResponse)(nil),          // 4: broker.v1.InfoResponse
 	(*UnitSpec)(nil),              // 5: broker.v1.UnitSpec
-	(*Directive)(nil),             // 6: broker.v1.Directive
-	(*Directories)(nil),           // 7: broker.v1.Directories
-	(*Resources)(nil),             // 8: broker.v1.Resources
-	(*Logging)(nil),               // 9: broker.v1.Logging
-	(*Handle)(nil),                // 10: broker.v1.Handle
-	(*Unit)(nil),                  // 11: broker.v1.Unit
-	(*Exit)(nil),                  // 12: broker.v1.Exit
-	(*StartUnitRequest)(nil),      // 13: broker.v1.StartUnitRequest
-	(*StartUnitResponse)(nil),     // 14: broker.v1.StartUnitResponse
-	(*CheckStartRequest)(nil),     // 15: broker.v1.CheckStartRequest
-	(*CheckStartResponse)(nil),    // 16: broker.v1.CheckStartResponse
-	(*Denial)(nil),                // 17: broker.v1.Denial
-	(*StopUnitRequest)(nil),       // 18: broker.v1.StopUnitRequest
-	(*StopUnitResponse)(nil),      // 19: broker.v1.StopUnitResponse
-	(*SignalUnitRequest)(nil),     // 20: broker.v1.SignalUnitRequest
-	(*SignalUnitResponse)(nil),    // 21: broker.v1.SignalUnitResponse
-	(*ExecInUnitRequest)(nil),     // 22: broker.v1.ExecInUnitRequest
-	(*ExecInUnitResponse)(nil),    // 23: broker.v1.ExecInUnitResponse
-	(*GetUnitRequest)(nil),        // 24: broker.v1.GetUnitRequest
-	(*GetUnitResponse)(nil),       // 25: broker.v1.GetUnitResponse
-	(*ListUnitsRequest)(nil),      // 26: broker.v1.ListUnitsRequest
-	(*ListUnitsResponse)(nil),     // 27: broker.v1.ListUnitsResponse
-	(*RemoveUnitRequest)(nil),     // 28: broker.v1.RemoveUnitRequest
-	(*RemoveUnitResponse)(nil),    // 29: broker.v1.RemoveUnitResponse
-	(*WatchUnitsRequest)(nil),     // 30: broker.v1.WatchUnitsRequest
-	(*WatchUnitsResponse)(nil),    // 31: broker.v1.WatchUnitsResponse
-	nil,                           // 32: broker.v1.UnitSpec.LabelsEntry
-	nil,                           // 33: broker.v1.UnitSpec.EnvEntry
-	nil,                           // 34: broker.v1.Unit.LabelsEntry
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*Credential)(nil),            // 6: broker.v1.Credential
+	(*Directive)(nil),             // 7: broker.v1.Directive
+	(*Directories)(nil),           // 8: broker.v1.Directories
+	(*Resources)(nil),             // 9: broker.v1.Resources
+	(*Logging)(nil),               // 10: broker.v1.Logging
+	(*Handle)(nil),                // 11: broker.v1.Handle
+	(*Unit)(nil),                  // 12: broker.v1.Unit
+	(*Exit)(nil),                  // 13: broker.v1.Exit
+	(*StartUnitRequest)(nil),      // 14: broker.v1.StartUnitRequest
+	(*StartUnitResponse)(nil),     // 15: broker.v1.StartUnitResponse
+	(*CheckStartRequest)(nil),     // 16: broker.v1.CheckStartRequest
+	(*CheckStartResponse)(nil),    // 17: broker.v1.CheckStartResponse
+	(*Denial)(nil),                // 18: broker.v1.Denial
+	(*StopUnitRequest)(nil),       // 19: broker.v1.StopUnitRequest
+	(*StopUnitResponse)(nil),      // 20: broker.v1.StopUnitResponse
+	(*SignalUnitRequest)(nil),     // 21: broker.v1.SignalUnitRequest
+	(*SignalUnitResponse)(nil),    // 22: broker.v1.SignalUnitResponse
+	(*ExecInUnitRequest)(nil),     // 23: broker.v1.ExecInUnitRequest
+	(*ExecInUnitResponse)(nil),    // 24: broker.v1.ExecInUnitResponse
+	(*GetUnitRequest)(nil),        // 25: broker.v1.GetUnitRequest
+	(*GetUnitResponse)(nil),       // 26: broker.v1.GetUnitResponse
+	(*ListUnitsRequest)(nil),      // 27: broker.v1.ListUnitsRequest
+	(*ListUnitsResponse)(nil),     // 28: broker.v1.ListUnitsResponse
+	(*RemoveUnitRequest)(nil),     // 29: broker.v1.RemoveUnitRequest
+	(*RemoveUnitResponse)(nil),    // 30: broker.v1.RemoveUnitResponse
+	(*WatchUnitsRequest)(nil),     // 31: broker.v1.WatchUnitsRequest
+	(*WatchUnitsResponse)(nil),    // 32: broker.v1.WatchUnitsResponse
+	nil,                           // 33: broker.v1.UnitSpec.LabelsEntry
+	nil,                           // 34: broker.v1.UnitSpec.EnvEntry
+	nil,                           // 35: broker.v1.Unit.LabelsEntry
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
 }
 var file_broker_v1_broker_proto_depIdxs = []int32{
-	32, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
-	33, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
-	7,  // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
-	8,  // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
-	9,  // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
-	6,  // 5: broker.v1.UnitSpec.directives:type_name -> broker.v1.Directive
-	1,  // 6: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
-	35, // 7: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
-	10, // 8: broker.v1.Unit.handle:type_name -> broker.v1.Handle
-	0,  // 9: broker.v1.Unit.state:type_name -> broker.v1.UnitState
-	36, // 10: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
-	12, // 11: broker.v1.Unit.exit:type_name -> broker.v1.Exit
-	34, // 12: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
-	36, // 13: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
-	5,  // 14: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	11, // 15: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
-	5,  // 16: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
-	17, // 17: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
-	10, // 18: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
-	35, // 19: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
-	11, // 20: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
-	10, // 21: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
-	2,  // 22: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
-	10, // 23: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
-	5,  // 24: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	12, // 25: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
-	10, // 26: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
-	11, // 27: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
-	11, // 28: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
-	10, // 29: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
-	11, // 30: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
-	3,  // 31: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
-	15, // 32: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
-	13, // 33: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
-	18, // 34: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
-	20, // 35: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
-	24, // 36: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
-	26, // 37: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
-	28, // 38: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
-	22, // 39: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
-	30, // 40: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
-	4,  // 41: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
-	16, // 42: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
-	14, // 43: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
-	19, // 44: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
-	21, // 45: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
-	25, // 46: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
-	27, // 47: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
-	29, // 48: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
-	23, // 49: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
-	31, // 50: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
-	41, // [41:51] is the sub-list for method output_type
-	31, // [31:41] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	33, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
+	34, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
+	8,  // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
+	9,  // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
+	10, // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
+	7,  // 5: broker.v1.UnitSpec.directives:type_name -> broker.v1.Directive
+	6,  // 6: broker.v1.UnitSpec.credentials:type_name -> broker.v1.Credential
+	1,  // 7: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
+	36, // 8: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
+	11, // 9: broker.v1.Unit.handle:type_name -> broker.v1.Handle
+	0,  // 10: broker.v1.Unit.state:type_name -> broker.v1.UnitState
+	37, // 11: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
+	13, // 12: broker.v1.Unit.exit:type_name -> broker.v1.Exit
+	35, // 13: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
+	37, // 14: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
+	5,  // 15: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	12, // 16: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
+	5,  // 17: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
+	18, // 18: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
+	11, // 19: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
+	36, // 20: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
+	12, // 21: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
+	11, // 22: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
+	2,  // 23: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
+	11, // 24: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
+	5,  // 25: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	13, // 26: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
+	11, // 27: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
+	12, // 28: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
+	12, // 29: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
+	11, // 30: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
+	12, // 31: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
+	3,  // 32: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
+	16, // 33: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
+	14, // 34: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
+	19, // 35: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
+	21, // 36: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
+	25, // 37: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
+	27, // 38: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
+	29, // 39: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
+	23, // 40: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
+	31, // 41: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
+	4,  // 42: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
+	17, // 43: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
+	15, // 44: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
+	20, // 45: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
+	22, // 46: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
+	26, // 47: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
+	28, // 48: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
+	30, // 49: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
+	24, // 50: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
+	32, // 51: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
+	42, // [42:52] is the sub-list for method output_type
+	32, // [32:42] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_broker_v1_broker_proto_init() }
@@ -2220,13 +2357,17 @@ func file_broker_v1_broker_proto_init() {
 	if File_broker_v1_broker_proto != nil {
 		return
 	}
+	file_broker_v1_broker_proto_msgTypes[3].OneofWrappers = []any{
+		(*Credential_Source)(nil),
+		(*Credential_Content)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_broker_v1_broker_proto_rawDesc), len(file_broker_v1_broker_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
