@@ -209,6 +209,11 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 	if host.EnvironmentFile, err = files.environment(req.Env); err != nil {
 		return systemd.Status{}, err
 	}
+	if host.Session != nil {
+		host.Credentials = sessionCredentials(d, parent)
+	} else if host.Credentials, err = files.credentials(d); err != nil {
+		return systemd.Status{}, err
+	}
 	u, err := unit.From(d, host)
 	if err != nil {
 		return systemd.Status{}, err

@@ -78,12 +78,12 @@ func invalid(field, format string, args ...any) error {
 // policy decides on, or says what is malformed in it. labelPrefix is what the
 // name of each label must start with.
 func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
-	return checked(spec, labelPrefix, checkCommandPath, checkLogging)
+	return checked(spec, labelPrefix, checkCommandPath, checkLogging, checkCredentials)
 }
 
 // sessionRequest is request for a session beside a unit that the rule allowed.
 func sessionRequest(spec *brokerv1.UnitSpec, labelPrefix, rule string) (*policy.Request, error) {
-	r, err := checked(spec, labelPrefix, checkSession)
+	r, err := checked(spec, labelPrefix, checkSession, checkSessionCredentials)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +133,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		WorkingDirectory: spec.GetWorkingDirectory(),
 		Profile:          spec.GetProfile(),
 		Directives:       directives(spec),
+		Credentials:      credentialsOf(spec),
 	}, nil
 }
 

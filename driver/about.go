@@ -66,6 +66,8 @@ type TaskConfig struct {
 	// Group and SupplementaryGroups are names of groups of the host.
 	Group               string   `codec:"group"`
 	SupplementaryGroups []string `codec:"supplementary_groups"`
+	// Credential has the task's credentials by name.
+	Credential map[string]Credential `codec:"credential"`
 	Sandbox
 }
 
@@ -78,6 +80,7 @@ var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 
 	"group":                hclspec.NewAttr("group", "string", false),
 	"supplementary_groups": hclspec.NewAttr("supplementary_groups", "list(string)", false),
+	"credential":           credentialSpec,
 }))
 
 func withSandbox(m map[string]*hclspec.Spec) map[string]*hclspec.Spec {

@@ -62,6 +62,10 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 	if err != nil {
 		return nil, err
 	}
+	credentials, err := tc.credentials()
+	if err != nil {
+		return nil, err
+	}
 	dir := c.TaskDir()
 	return &brokerv1.UnitSpec{
 		Id:     c.ID,
@@ -79,6 +83,7 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		WorkingDirectory: tc.Workdir,
 		Profile:          tc.Profile,
 		Directives:       directives,
+		Credentials:      credentials,
 	}, nil
 }
 

@@ -35,6 +35,9 @@ func TestUnitSpec(t *testing.T) {
 			signal_target = "all"
 			group         = "media"
 			supplementary_groups = ["audio", "video"]
+			credential "key" { source = "secrets/key.pem" }
+			credential "empty" { content = "" }
+			credential "token" { content = "t0ken" }
 			logging {
 				driver              = "journald"
 				rate_limit_burst    = 1000

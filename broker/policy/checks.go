@@ -27,6 +27,7 @@ var checks = []check{
 	{groupsAllowed, groupsDenied},
 	{directoriesAllowed, directoriesDenied},
 	{resourcesAllowed, resourcesDenied},
+	{credentialsAllowed, credentialsDenied},
 	{logDriverAllowed, logDriverDenied},
 	{profileAllowed, profileDenied},
 	{directivesAllowed, directivesDenied},

@@ -30,7 +30,7 @@ var (
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
 	runAsSchema      = schema{attributes: []string{"dynamic_user", "groups", "users"}}
 	directivesSchema = schema{attributes: []string{"classes", "names"}}
-	limitsSchema     = schema{attributes: []string{"memory_max", "memory_unlimited", "tasks_max"}}
+	limitsSchema     = schema{attributes: []string{"credentials_max", "memory_max", "memory_unlimited", "tasks_max"}}
 
 	sizePattern = regexp.MustCompile(`\A([1-9][0-9]{0,9})(KiB|MiB|GiB|TiB)\z`)
 	sizeUnits   = map[string]uint64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -133,7 +133,7 @@ func (c *compiler) underFloor(u User) string {
 }
 
 func limitsOf(r *reader) limits {
-	m := limits{memoryMax: defaultMemoryMax, tasksMax: defaultTasksMax}
+	m := limits{memoryMax: defaultMemoryMax, tasksMax: defaultTasksMax, credentialsMax: maxCredentials}
 	if r == nil {
 		return m
 	}
@@ -142,6 +142,11 @@ func limitsOf(r *reader) limits {
 		m.memoryMax = r.size("memory_max")
 		if m.memoryUnlimited {
 			r.fail(r.at("memory_max"), "memory_max and memory_unlimited = true contradict each other; delete one")
+		}
+	}
+	if r.has("credentials_max") {
+		if m.credentialsMax = r.size("credentials_max"); m.credentialsMax > maxCredentials {
+			r.fail(r.at("credentials_max"), "systemd takes at most 1MiB of credentials; write less, or delete it")
 		}
 	}
 	if r.has("tasks_max") {

@@ -89,6 +89,7 @@ type limits struct {
 	memoryMax       uint64
 	memoryUnlimited bool
 	tasksMax        uint64
+	credentialsMax  uint64
 }
 
 // DenyAll is the policy to serve when there is none: it knows no client.

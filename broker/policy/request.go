@@ -44,6 +44,8 @@ type Request struct {
 	Profile string
 	// Directives are further directives, each once and sorted by name.
 	Directives []Directive
+	// Credentials are secrets for the unit's program, each name once, sorted by name.
+	Credentials []Credential
 	// Session is set for a program that is to run beside a unit, which the named
 	// Rule allowed: only that rule can allow the session.
 	Session bool
@@ -88,6 +90,10 @@ func (r *Request) clone() *Request {
 	c.Args = slices.Clone(r.Args)
 	c.Env = maps.Clone(r.Env)
 	c.SupplementaryGroups = slices.Clone(r.SupplementaryGroups)
+	c.Credentials = slices.Clone(r.Credentials)
+	for i, v := range c.Credentials {
+		c.Credentials[i].Content = slices.Clone(v.Content)
+	}
 	c.Resources.CPUs = slices.Clone(r.Resources.CPUs)
 	c.Directives = slices.Clone(r.Directives)
 	for i, d := range c.Directives {

@@ -31,6 +31,8 @@ type Host struct {
 	Stdout, Stderr int
 	// SharedCPUs are for a unit that asks for no CPUs of its own; empty for all.
 	SharedCPUs []uint32
+	// Credentials are files that root alone can read, for the unit's program.
+	Credentials []Credential
 	// Session is set if the decision is about a session.
 	Session *Session
 	// Fields are journal fields the broker adds to the client's labels, and
@@ -44,6 +46,9 @@ type Session struct {
 	ID    string // the client's id for the unit
 	Stdin int    // descriptor
 }
+
+// Credential is LoadCredential= on D-Bus, a(ss): name, path.
+type Credential struct{ Name, Path string }
 
 // noEnvExpand keeps systemd from expanding $VARIABLES in the arguments: what
 // the client sent is what the program gets.
@@ -93,6 +98,9 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	}
 	u.add(output...)
 	u.add(fields(r.Labels, h.Fields))
+	if len(h.Credentials) > 0 {
+		u.add(Property{"LoadCredential", dbus.MakeVariant(h.Credentials)})
+	}
 	values := decided(d.Values())
 	u.intend(values)
 	u.add(values...)

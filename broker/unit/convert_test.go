@@ -56,9 +56,9 @@ func testPolicy(t *testing.T) *policy.Policy {
 var host = Host{
 	Root:            "/run/systemd-brokerd/root",
 	ReadOnly:        []string{"/usr", "/etc/hosts"},
-	Passwd:          "/run/systemd-brokerd/users/x.passwd",
-	Group:           "/run/systemd-brokerd/users/x.group",
-	EnvironmentFile: "/run/systemd-brokerd/environment/x",
+	Passwd:          "/run/systemd-brokerd/starts/x/passwd",
+	Group:           "/run/systemd-brokerd/starts/x/group",
+	EnvironmentFile: "/run/systemd-brokerd/starts/x/environment",
 	Stdout:          7,
 	Stderr:          8,
 	Fields:          map[string]string{"BROKER_CLIENT": "nomad"},
@@ -77,6 +77,9 @@ func TestFrom(t *testing.T) {
 			d, host := decide(t, p, file), host
 			if d.Request().Session {
 				host.Session = &Session{Unit: "nomad-db-0123.service", ID: "a/db/3", Stdin: 6}
+			}
+			for _, c := range d.Request().Credentials {
+				host.Credentials = append(host.Credentials, Credential{c.Name, "/run/systemd-brokerd/starts/x/credential." + c.Name})
 			}
 			u, err := From(d, host)
 			if err != nil {

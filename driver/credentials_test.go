@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package driver
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/nomad/plugins/drivers"
+)
+
+func TestSessionAsksForCredentialsByNameOnly(t *testing.T) {
+	c := newTaskConfig(t, parse(t, `
+		command = "/bin/a"
+		credential "inline" { content = "canary" }
+		credential "file" { source = "secrets/canary" }`))
+	spec, err := sessionSpec(c, &drivers.ExecOptions{Command: []string{"id"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := spec.GetCredentials(); len(got) != 2 || got[0].GetName() != "file" || got[1].GetName() != "inline" || strings.Contains(spec.String(), "canary") {
+		t.Errorf("the session asks for %v", spec)
+	}
+}
+
+func TestCredentialThatIsNotOne(t *testing.T) {
+	for config, want := range map[string]string{
+		`credential "a" { }`: `credential "a": set either source`,
+		`credential "a" {
+			source  = "secrets/a"
+			content = "b"
+		}`: `credential "a": set either source`,
+		`credential "a" { source = "/etc/shadow" }`:         `"/etc/shadow" is not a file in secrets/, local/ or alloc/`,
+		`credential "a" { source = "a" }`:                   `"a" is not a file in`,
+		`credential "a" { source = "secrets" }`:             `"secrets" is not a file in`,
+		`credential "a" { source = "secrets/../local/a" }`:  "is not a file in",
+		`credential "a" { source = "secrets/../../x/key" }`: "is not a file in",
+	} {
+		_, err := unitSpec(newTaskConfig(t, parse(t, "command = \"/bin/a\"\n"+config)))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", config, err, want)
+		}
+	}
+}
+
+func FuzzInView(f *testing.F) {
+	for _, s := range []string{"secrets/a", "/local/a", "alloc//b/", "../x", "", "secrets/.."} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, file string) {
+		got, err := inView(file)
+		if err != nil {
+			return
+		}
+		if parts := strings.Split(got, "/"); len(parts) < 3 || parts[0] != "" || strings.Contains(got+"/", "/../") || strings.Contains(got, "//") {
+			t.Errorf("inView(%q) = %q", file, got)
+		}
+	})
+}
