@@ -66,6 +66,7 @@ type Server struct {
 	units   *registry
 	fds     *fdStore
 	dirs    dirs
+	key     []byte // see digest
 	kernel  string
 	bpfLSM  bool
 
@@ -99,6 +100,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	if s.dirs, err = makeDirs(c.RuntimeDir); err != nil {
+		return nil, err
+	}
+	if s.key, err = digestKey(c.RuntimeDir); err != nil {
 		return nil, err
 	}
 	var name unix.Utsname

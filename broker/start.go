@@ -4,15 +4,10 @@ package broker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
@@ -91,7 +86,7 @@ func labelPrefix(c *policy.Client) string {
 // same request started before.
 func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *brokerv1.UnitSpec, key fdKey) (*record, error) {
 	client := d.Client()
-	sum, err := digest(spec)
+	sum, err := s.digest(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -241,22 +236,4 @@ func neededFDs(req *policy.Request) int {
 		return logFDs
 	}
 	return 0
-}
-
-// digest identifies the content of a request. The token of the descriptors is
-// not part of it: a retry hands them over again.
-func digest(spec *brokerv1.UnitSpec) (string, error) {
-	spec, ok := proto.Clone(spec).(*brokerv1.UnitSpec)
-	if !ok {
-		return "", errors.New("cannot copy the request")
-	}
-	if spec.GetLogging() != nil {
-		spec.Logging.FdToken = ""
-	}
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(spec)
-	if err != nil {
-		return "", fmt.Errorf("cannot hash the request: %w", err)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
 }

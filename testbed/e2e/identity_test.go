@@ -43,8 +43,8 @@ func checkAnswers(t *testing.T, out string, want map[string]string) {
 	}
 }
 
-// TestTaskKnowsWhoItIs: a user of the host with another group and a further one.
-func TestTaskKnowsWhoItIs(t *testing.T) {
+// TestTaskKnowsItsGroups: a user of the host with another group and a further one.
+func TestTaskKnowsItsGroups(t *testing.T) {
 	t.Parallel()
 	tk := script(whoIsIt)
 	tk.Type, tk.User = "batch", "alice"
