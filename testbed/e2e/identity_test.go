@@ -59,7 +59,7 @@ func TestTaskKnowsItsGroups(t *testing.T) {
 		"env":    "alice alice",
 		"entry":  "alice:x:2001:44::/local:/bin/sh",
 		"group":  "video:x:44:",
-		"users":  "root nobody alice ",
+		"users":  "root nobody alice",
 	})
 }
 
@@ -73,6 +73,6 @@ func ephemeralAnswers(uid, name string) map[string]string {
 		"env":    name + " " + name,
 		"entry":  name + ":x:" + uid + ":" + uid + "::/local:/bin/sh",
 		"group":  name + ":x:" + uid + ":",
-		"users":  "root nobody " + name + " ",
+		"users":  "root nobody " + name,
 	}
 }

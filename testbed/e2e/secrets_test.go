@@ -81,7 +81,7 @@ func TestSecretsAreHiddenFromOtherUsers(t *testing.T) {
 	out := j.awaitLog("ready")
 	want := ephemeralAnswers(show(t, j.unit(), "UID")["UID"], show(t, j.unit(), "User")["User"])
 	want["env-sum"], want["inline-sum"], want["source-sum"] = env.sum(), inline.sum(), file.sum()
-	want["credentials"], want["writes"], want["run"] = "inline source ", "1", "1"
+	want["credentials"], want["writes"], want["run"] = "inline source", "1", "1"
 	checkAnswers(t, out, want)
 	for _, option := range []string{"rw", "nosuid", "noexec"} {
 		if got := answers(out)["secrets-mount"]; !strings.Contains(","+got+",", ","+option+",") {
