@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/nomad/helper/pluginutils/hclutils"
 	"github.com/hashicorp/nomad/plugins/drivers"
 )
 
@@ -56,4 +57,20 @@ func FuzzInView(f *testing.F) {
 			t.Errorf("inView(%q) = %q", file, got)
 		}
 	})
+}
+
+// TestCredentialsOfJobsInJSON takes both forms: that of `nomad job run` and the
+// plain one of Nomad's API.
+func TestCredentialsOfJobsInJSON(t *testing.T) {
+	for _, config := range []string{
+		`{"Config": {"credential": [{"a": [{"source": "secrets/a"}]}, {"b": [{"content": "c"}]}]}}`,
+		`{"Config": {"credential": {"a": {"source": "secrets/a"}, "b": {"content": "c"}}}}`,
+	} {
+		var tc TaskConfig
+		hclutils.NewConfigParser(taskConfigSpec).ParseJson(t, config, &tc)
+		all, err := tc.credentials()
+		if err != nil || len(all) != 2 || all[0].GetSource() != "/secrets/a" || string(all[1].GetContent()) != "c" {
+			t.Errorf("%s: %v, %v", config, all, err)
+		}
+	}
 }
