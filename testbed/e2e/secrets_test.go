@@ -93,11 +93,13 @@ func TestSecretsAreHiddenFromOtherUsers(t *testing.T) {
 	if got := j.inTask(`cat "$CREDENTIALS_DIRECTORY/inline" "$CREDENTIALS_DIRECTORY/source" | sha256sum | cut -d" " -f1`); got != (inline + file).sum() {
 		t.Errorf("a session reads other credentials")
 	}
-	object := "org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/$(systemd-escape " + j.unit() + ") org.freedesktop.DBus.Properties GetAll s org.freedesktop.systemd1."
+	const manager = "busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager GetUnit s "
+	all := "busctl call org.freedesktop.systemd1 " + strings.Split(run(t, "sh", "-c", manager+j.unit()), `"`)[1] +
+		" org.freedesktop.DBus.Properties GetAll s org.freedesktop.systemd1."
 	unit := "systemctl show --all " + j.unit() + "; systemctl cat " + j.unit()
 	places := map[string]string{
 		"systemctl":              unit,
-		"D-Bus":                  "busctl call " + object + "Service; busctl call " + object + "Unit",
+		"D-Bus":                  all + "Service; " + all + "Unit",
 		"what systemd writes":    "cat /run/systemd/transient/*; grep -ras . /run/systemd",
 		"the broker's directory": "grep -ras . /run/systemd-brokerd",
 		"the journal":            "journalctl --no-pager -a -o export",
@@ -105,6 +107,12 @@ func TestSecretsAreHiddenFromOtherUsers(t *testing.T) {
 	run(t, "journalctl", "--sync")
 	for what, shell := range places {
 		found(t, what+", which root reads", shell, run(t, "sh", "-c", "("+shell+") 2>/dev/null; true"), env, file, inline)
+	}
+	// What a user reads of the unit is what was looked at.
+	for _, what := range []string{"systemctl", "D-Bus", "what systemd writes"} {
+		if text, err := asUser("alice", places[what]); !strings.Contains(text, "LoadCredential") {
+			t.Errorf("alice reads nothing of the unit in %s: %v", what, err)
+		}
 	}
 	places["/proc"] = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/mountinfo"
 	places["the credentials"] = "grep -ras . /run/credentials"
