@@ -16,9 +16,11 @@ import (
 
 // Credential is a secret that the task finds as a file in
 // $CREDENTIALS_DIRECTORY: the contents of a file of the task, or text of the job.
+//
+// It holds no pointer: the decoder gives the values of a map the same one.
 type Credential struct {
-	Source  string  `codec:"source"`
-	Content *string `codec:"content"`
+	Source  string `codec:"source"`
+	Content string `codec:"content"`
 }
 
 var credentialSpec = hclspec.NewBlockMap("credential", []string{"name"}, hclspec.NewObject(map[string]*hclspec.Spec{
@@ -33,10 +35,10 @@ func (tc *TaskConfig) credentials() ([]*brokerv1.Credential, error) {
 		c := tc.Credential[name]
 		m := &brokerv1.Credential{Name: name}
 		switch {
-		case (c.Source == "") == (c.Content == nil):
-			return nil, fmt.Errorf("credential %q: set either source, a file of the task, or content", name)
-		case c.Content != nil:
-			m.From = &brokerv1.Credential_Content{Content: []byte(*c.Content)}
+		case (c.Source == "") == (c.Content == ""):
+			return nil, fmt.Errorf("credential %q: set either source, a file of the task, or content, which is not empty", name)
+		case c.Content != "":
+			m.From = &brokerv1.Credential_Content{Content: []byte(c.Content)}
 		default:
 			source, err := inView(c.Source)
 			if err != nil {

@@ -26,7 +26,8 @@ func TestSessionAsksForCredentialsByNameOnly(t *testing.T) {
 
 func TestCredentialThatIsNotOne(t *testing.T) {
 	for config, want := range map[string]string{
-		`credential "a" { }`: `credential "a": set either source`,
+		`credential "a" { }`:              `credential "a": set either source`,
+		`credential "a" { content = "" }`: `credential "a": set either source`,
 		`credential "a" {
 			source  = "secrets/a"
 			content = "b"
@@ -73,4 +74,32 @@ func TestCredentialsOfJobsInJSON(t *testing.T) {
 			t.Errorf("%s: %v, %v", config, all, err)
 		}
 	}
+}
+
+// TestEachCredentialHasItsOwnContents: maps are decoded in any order.
+func TestEachCredentialHasItsOwnContents(t *testing.T) {
+	for range 20 {
+		tc := parse(t, `
+			credential "a" { content = "1" }
+			credential "b" { content = "2" }
+			credential "c" { source = "secrets/c" }
+			credential "d" { source = "secrets/d" }`)
+		all, err := newDecoded(t, tc).credentials()
+		if err != nil || len(all) != 4 {
+			t.Fatalf("%v, %v", all, err)
+		}
+		if got := string(all[0].GetContent()) + string(all[1].GetContent()) + all[2].GetSource() + all[3].GetSource(); got != "12/secrets/c/secrets/d" {
+			t.Fatalf("they are %v", all)
+		}
+	}
+}
+
+// newDecoded is a config as the driver reads it of a task.
+func newDecoded(t *testing.T, tc TaskConfig) *TaskConfig {
+	t.Helper()
+	var out TaskConfig
+	if err := newTaskConfig(t, tc).DecodeDriverConfig(&out); err != nil {
+		t.Fatal(err)
+	}
+	return &out
 }

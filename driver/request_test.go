@@ -36,7 +36,6 @@ func TestUnitSpec(t *testing.T) {
 			group         = "media"
 			supplementary_groups = ["audio", "video"]
 			credential "key" { source = "secrets/key.pem" }
-			credential "empty" { content = "" }
 			credential "token" { content = "t0ken" }
 			logging {
 				driver              = "journald"
