@@ -40,6 +40,7 @@ var steps = map[int32]string{
 	229: "cannot set up the ephemeral user",
 	237: "cannot set up the keyring",
 	242: "cannot set the NUMA policy",
+	243: "cannot set up the credentials",
 }
 
 // explainStart turns systemd's account of a failed start into a sentence that

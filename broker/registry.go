@@ -221,6 +221,16 @@ func (g *registry) starting(unit string) bool {
 	return ok && r.state == brokerv1.UnitState_UNIT_STATE_STARTING
 }
 
+// uid is the one that r runs as, or [systemd.NoUID].
+func (g *registry) uid(r *record) uint32 {
+	if r == nil {
+		return systemd.NoUID
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return r.status.UID
+}
+
 // names lists all units.
 func (g *registry) names() []string {
 	g.mu.Lock()

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"nomad-systemd-driver/broker/policy"
 )
 
 // dirs are the broker's own directories below its runtime directory, which
@@ -21,10 +19,8 @@ type dirs struct {
 	root string
 	// roots holds such a skeleton for each unit that needs one of its own.
 	roots string
-	// env holds environment files for the moment of a start.
-	env string
-	// users holds the generated passwd and group files.
-	users string
+	// starts holds what units are started from, see startFiles.
+	starts string
 }
 
 // hostReadOnly is all that a unit sees of the host, read-only. What a host does
@@ -66,12 +62,11 @@ var (
 // earlier broker left and is safe to run again while units use the root.
 func makeDirs(runtime string) (dirs, error) {
 	d := dirs{
-		root:  filepath.Join(runtime, "root"),
-		roots: filepath.Join(runtime, "roots"),
-		env:   filepath.Join(runtime, "environment"),
-		users: filepath.Join(runtime, "users"),
+		root:   filepath.Join(runtime, "root"),
+		roots:  filepath.Join(runtime, "roots"),
+		starts: filepath.Join(runtime, "starts"),
 	}
-	for path, mode := range map[string]fs.FileMode{d.roots: 0o755, d.env: 0o700, d.users: 0o755} {
+	for path, mode := range map[string]fs.FileMode{d.roots: 0o755, d.starts: 0o700} {
 		if err := makeDir(path, mode); err != nil {
 			return dirs{}, err
 		}
@@ -116,52 +111,6 @@ func linkIntoUsr(root, name string) error {
 	err := os.Symlink("usr/"+name, filepath.Join(root, name))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot make the root directory of units: %w", err)
-	}
-	return nil
-}
-
-// accounts writes the passwd and group file that a unit running as user sees,
-// and returns their paths. They name root, nobody and the user, and nobody else
-// of the host. A unit with an ephemeral uid gets the two alone.
-func (s *Server) accounts(user policy.User, fixed bool) (passwd, group string, err error) {
-	name := "ephemeral"
-	pw := "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n" //nolint:gosec // G101: an account that has no password
-	gr := "root:x:0:\nnogroup:x:65534:\n"
-	if fixed {
-		name = fmt.Sprintf("%d-%d", user.UID, user.GID)
-		pw += fmt.Sprintf("%s:x:%d:%d::/local:/bin/sh\n", user.Name, user.UID, user.GID)
-		gr += fmt.Sprintf("%s:x:%d:\n", user.Name, user.GID)
-	}
-	passwd, group = filepath.Join(s.dirs.users, name+".passwd"), filepath.Join(s.dirs.users, name+".group")
-	if err := replaceFile(passwd, pw); err != nil {
-		return "", "", err
-	}
-	return passwd, group, replaceFile(group, gr)
-}
-
-// replaceFile puts content at path, whole or not at all, and leaves a file that
-// is right already alone.
-func replaceFile(path, content string) error {
-	if old, err := os.ReadFile(path); err == nil && string(old) == content {
-		return nil
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	_, err = f.WriteString(content)
-	if cerr := f.Chmod(0o644); err == nil {
-		err = cerr
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
 }

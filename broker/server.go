@@ -69,6 +69,7 @@ type Server struct {
 	units   *registry
 	fds     *fdStore
 	dirs    dirs
+	key     []byte // see digest
 	kernel  string
 	bpfLSM  bool
 
@@ -114,6 +115,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if s.dirs, err = makeDirs(c.RuntimeDir); err != nil {
 		return nil, err
 	}
+	if s.key, err = digestKey(c.RuntimeDir); err != nil {
+		return nil, err
+	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return nil, fmt.Errorf("cannot read the kernel's version: %w", err)
@@ -130,7 +134,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := s.clearStaged(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.clearEnvironments()
+	return s, s.clearStarts()
 }
 
 // SetPolicy puts p in force for every decision from now on, and reads back from

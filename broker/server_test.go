@@ -298,9 +298,9 @@ func TestStartUnitRunsAProgramOnce(t *testing.T) {
 func TestStartUnitLeavesNoSecretBehind(t *testing.T) {
 	w := newWorld(t)
 	w.start("a/1")
-	left, err := os.ReadDir(filepath.Join(w.run, "environment"))
+	left, err := os.ReadDir(filepath.Join(w.run, "starts"))
 	if err != nil || len(left) != 0 {
-		t.Errorf("environment files are left: %v %v", left, err)
+		t.Errorf("files are left: %v %v", left, err)
 	}
 	for _, c := range w.pid1.Calls("StartTransientUnit") {
 		for _, p := range c.Args {
@@ -479,11 +479,14 @@ func TestPolicyThatCannotBePutInForceChangesNothing(t *testing.T) {
 	w.start("a/1")
 }
 
-func TestANewBrokerClearsOldEnvironments(t *testing.T) {
+func TestANewBrokerClearsOldStarts(t *testing.T) {
 	w := newWorld(t)
 	w.stop()
-	old := filepath.Join(w.run, "environment", "nomad-x.service")
-	if err := os.WriteFile(old, []byte("SECRET=1\n"), 0o600); err != nil {
+	old := filepath.Join(w.run, "starts", "nomad-x.service")
+	if err := os.Mkdir(old, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(old, "environment"), []byte("SECRET=1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.boot(w.policy())

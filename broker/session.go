@@ -65,6 +65,15 @@ func viewOf(d *policy.Decision) string {
 	for _, v := range d.Request().Volumes {
 		parts = append(parts, "volume", v.Source, v.Destination, strconv.FormatBool(v.ReadOnly))
 	}
+	if g, ok := d.Group(); ok {
+		parts = append(parts, "group", strconv.FormatUint(uint64(g.GID), 10))
+	}
+	for _, g := range d.SupplementaryGroups() {
+		parts = append(parts, "supplementary group", strconv.FormatUint(uint64(g.GID), 10))
+	}
+	for _, c := range d.Request().Credentials {
+		parts = append(parts, "credential", c.Name)
+	}
 	for _, set := range d.Request().Directives {
 		parts = append(parts, set.Name, strconv.Itoa(len(set.Lines)))
 		parts = append(parts, set.Lines...)
@@ -90,7 +99,7 @@ func sameView(r, parent *record, d *policy.Decision) error {
 	case r.view != parent.view:
 		return &policy.Denial{
 			Subject: "session directories", Value: d.Request().Directories.Local,
-			Reason: "the unit " + parent.unit + " was started with other directories, another profile or other directives, or its user has another uid by now; a session sees and may do what its unit does",
+			Reason: "the unit " + parent.unit + " was started with other directories, groups or credentials, another profile or other directives, or its user has another uid by now; a session sees and may do what its unit does",
 		}
 	}
 	return nil

@@ -196,6 +196,7 @@ func TestSessionIsRefused(t *testing.T) {
 			r.Spec.Directories.Local = filepath.Join(w.alloc, "x/db/local")
 			r.Spec.Directories.Secrets = filepath.Join(w.alloc, "x/db/secrets")
 		}, codes.PermissionDenied, "was started with other directories"},
+		{"with another group", func(r *brokerv1.ExecInUnitRequest) { r.Spec.Group = "media" }, codes.PermissionDenied, "group"},
 		{"with the directories of another allocation", func(r *brokerv1.ExecInUnitRequest) {
 			r.Spec.Directories = &brokerv1.Directories{
 				Alloc:   filepath.Join(w.alloc, "y/alloc"),

@@ -4,15 +4,10 @@ package broker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"os"
+	"log/slog"
 	"strings"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
@@ -91,7 +86,7 @@ func labelPrefix(c *policy.Client) string {
 // same request started before.
 func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *brokerv1.UnitSpec, key fdKey) (*record, error) {
 	client := d.Client()
-	sum, err := digest(spec)
+	sum, err := s.digest(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -201,14 +196,23 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 		host.Session = &unit.Session{Unit: parent.unit, ID: parent.id, Stdin: fds[0]}
 		host.Stdout, host.Stderr = fds[1], fds[2]
 	}
-	user, fixed := d.User()
-	if host.Passwd, host.Group, err = s.accounts(user, fixed); err != nil {
+	files, err := s.newStartFiles(r.unit)
+	if err != nil {
 		return systemd.Status{}, err
 	}
-	if host.EnvironmentFile, err = s.environmentFile(r.unit, req.Env); err != nil {
+	defer files.remove()
+	account := s.accountOf(d, host, parent)
+	if host.Passwd, host.Group, err = files.accounts(account); err != nil {
 		return systemd.Status{}, err
 	}
-	defer func() { _ = os.Remove(host.EnvironmentFile) }()
+	if host.EnvironmentFile, err = files.environment(req.Env); err != nil {
+		return systemd.Status{}, err
+	}
+	if host.Session != nil {
+		host.Credentials = sessionCredentials(d, parent)
+	} else if host.Credentials, err = files.credentials(d); err != nil {
+		return systemd.Status{}, err
+	}
 	unstage, err := s.stage(ctx, r, d, &host)
 	if err != nil {
 		return systemd.Status{}, err
@@ -223,6 +227,12 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 	if err != nil {
 		return st, s.explainStart(ctx, d, r.unit, err)
 	}
+	if actual, other := account.allocated(st.UID); other {
+		if err := files.correct(actual); err != nil {
+			s.log.LogAttrs(ctx, slog.LevelWarn, "a unit does not find the name of its user",
+				slog.String("BROKER_UNIT", r.unit), slog.Any("error", err))
+		}
+	}
 	return st, nil
 }
 
@@ -236,22 +246,4 @@ func neededFDs(req *policy.Request) int {
 		return logFDs
 	}
 	return 0
-}
-
-// digest identifies the content of a request. The token of the descriptors is
-// not part of it: a retry hands them over again.
-func digest(spec *brokerv1.UnitSpec) (string, error) {
-	spec, ok := proto.Clone(spec).(*brokerv1.UnitSpec)
-	if !ok {
-		return "", errors.New("cannot copy the request")
-	}
-	if spec.GetLogging() != nil {
-		spec.Logging.FdToken = ""
-	}
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(spec)
-	if err != nil {
-		return "", fmt.Errorf("cannot hash the request: %w", err)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
 }

@@ -24,6 +24,7 @@ func (w *world) hold() {
 // resume ends what hold began.
 func (w *world) resume() {
 	w.pid1.OnStart(func(fakepid1.Start) fakepid1.Outcome { return fakepid1.Outcome{} })
+	w.server.startTimeout = startTimeout
 }
 
 func (w *world) tryStart(id string) error {

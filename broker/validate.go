@@ -36,6 +36,7 @@ const (
 	maxEnvs      = 4096
 	maxEnvBytes  = 256 << 10
 	maxCPU       = 8191 // the kernel has at most 8192 CPUs
+	maxGroups    = 32
 
 	maxVolumes    = 24
 	maxDirectives = 128
@@ -78,12 +79,12 @@ func invalid(field, format string, args ...any) error {
 // policy decides on, or says what is malformed in it. labelPrefix is what the
 // name of each label must start with.
 func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
-	return checked(spec, labelPrefix, checkCommandPath, checkLogging)
+	return checked(spec, labelPrefix, checkCommandPath, checkLogging, checkCredentials)
 }
 
 // sessionRequest is request for a session beside a unit that the rule allowed.
 func sessionRequest(spec *brokerv1.UnitSpec, labelPrefix, rule string) (*policy.Request, error) {
-	r, err := checked(spec, labelPrefix, checkSession)
+	r, err := checked(spec, labelPrefix, checkSession, checkSessionCredentials)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +115,9 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		Args:    slices.Clone(spec.GetArgs()),
 		Env:     maps.Clone(spec.GetEnv()),
 		User:    spec.GetUser(),
+		Group:   spec.GetGroup(),
+
+		SupplementaryGroups: slices.Sorted(slices.Values(spec.GetSupplementaryGroups())),
 		Directories: policy.Directories{
 			Alloc: dirs.GetAlloc(), Local: dirs.GetLocal(), Secrets: dirs.GetSecrets(),
 		},
@@ -131,6 +135,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		Profile:          spec.GetProfile(),
 		Volumes:          volumes(spec),
 		Directives:       directives(spec),
+		Credentials:      credentialsOf(spec),
 	}, nil
 }
 
@@ -256,7 +261,7 @@ func checkUser(s *brokerv1.UnitSpec) error {
 	if u := s.GetUser(); u != "" && !userPattern.MatchString(u) {
 		return invalid("user", "%s is not a user name (numbers are not accepted; name the user)", quote(u))
 	}
-	return nil
+	return checkGroups(s)
 }
 
 func checkPaths(s *brokerv1.UnitSpec) error {

@@ -49,6 +49,24 @@ func TestRequestRefuses(t *testing.T) {
 		change func(*spec)
 		want   string // in the error
 	}{
+		{"a gid as group", func(s *spec) { s.Group = "100" }, `group: "100" is not a group name`},
+		{"a gid as further group", func(s *spec) { s.SupplementaryGroups = []string{"a", "0"} }, `supplementary_groups: "0" is not a group name`},
+		{"a group twice", func(s *spec) { s.SupplementaryGroups = []string{"a", "b", "a"} }, `"a" is there twice`},
+		{"more groups than anybody is in", func(s *spec) { s.SupplementaryGroups = make([]string, 33) }, "33, more than 32"},
+		{"a credential named like a path", func(s *spec) { s.Credentials = []*brokerv1.Credential{inline("../a", "")} }, "is not a name of 1 to 64 bytes"},
+		{"a credential named like two values", func(s *spec) { s.Credentials = []*brokerv1.Credential{inline("a:/etc/shadow", "")} }, "is not a name of 1 to 64 bytes"},
+		{"a credential twice", func(s *spec) { s.Credentials = []*brokerv1.Credential{inline("a", ""), inline("a", "")} }, "a is there twice"},
+		{"a credential from nowhere", func(s *spec) { s.Credentials = []*brokerv1.Credential{{Name: "a"}} }, "a has neither"},
+		{"a credential of the host", func(s *spec) { s.Credentials = []*brokerv1.Credential{source("a", "/etc/shadow")} }, "not a file in /secrets, /local or /alloc"},
+		{"a credential of another task", func(s *spec) { s.Credentials = []*brokerv1.Credential{source("a", "/secrets/../../db/secrets/a")} }, "not a clean path"},
+		{"a credential that is a directory of the task", func(s *spec) { s.Credentials = []*brokerv1.Credential{source("a", "/secrets")} }, "not a file in"},
+		{"more credentials than anybody needs", func(s *spec) { s.Credentials = make([]*brokerv1.Credential, 65) }, "65, more than 64"},
+		{"long content of a credential", func(s *spec) { s.Credentials = []*brokerv1.Credential{inline("a", strings.Repeat("x", 65537))} }, "over 65536 bytes"},
+		{"long content of all credentials", func(s *spec) {
+			for i := range 5 {
+				s.Credentials = append(s.Credentials, inline(string(rune('a'+i)), strings.Repeat("x", 65536)))
+			}
+		}, "that of all is over 262144"},
 		{"a profile that is a path", func(s *spec) { s.Profile = "../strict" }, "name of a profile"},
 		{"a directive that does not exist", func(s *spec) { s.Directives = []*brokerv1.Directive{{Name: "X\nY", Values: []string{"1"}}} }, `there is no directive "X\nY"`},
 		{"a directive without lines", func(s *spec) { s.Directives = []*brokerv1.Directive{{Name: "ReadOnlyPaths"}} }, "ReadOnlyPaths has 0 lines"},

@@ -63,6 +63,11 @@ type TaskConfig struct {
 	// SignalTarget is who gets a signal of alloc signal or of a template:
 	// "main", the main process, or "all", every process of the task.
 	SignalTarget string `codec:"signal_target"`
+	// Group and SupplementaryGroups are names of groups of the host.
+	Group               string   `codec:"group"`
+	SupplementaryGroups []string `codec:"supplementary_groups"`
+	// Credential has the task's credentials by name.
+	Credential map[string]Credential `codec:"credential"`
 	Sandbox
 	Binds
 }
@@ -75,6 +80,10 @@ var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 	"bind":          hclspec.NewBlockAttrs("bind", "string", false),
 	"bind_ro":       hclspec.NewBlockAttrs("bind_ro", "string", false),
 	"signal_target": hclspec.NewDefault(hclspec.NewAttr("signal_target", "string", false), hclspec.NewLiteral(`"main"`)),
+
+	"group":                hclspec.NewAttr("group", "string", false),
+	"supplementary_groups": hclspec.NewAttr("supplementary_groups", "list(string)", false),
+	"credential":           credentialSpec,
 }))
 
 func withSandbox(m map[string]*hclspec.Spec) map[string]*hclspec.Spec {

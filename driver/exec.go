@@ -116,6 +116,7 @@ func sessionSpec(c *drivers.TaskConfig, opts *drivers.ExecOptions) (*brokerv1.Un
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
 	spec.Id += "/exec/" + hex.EncodeToString(random[:])
 	spec.Name = append(spec.Name, "exec")
+	spec.Credentials = named(spec.GetCredentials())
 	spec.Command, spec.Args = opts.Command[0], opts.Command[1:]
 	if _, ok := spec.GetEnv()["TERM"]; opts.Tty && !ok {
 		spec.Env["TERM"] = "xterm"

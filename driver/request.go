@@ -66,6 +66,10 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 	if err != nil {
 		return nil, err
 	}
+	credentials, err := tc.credentials()
+	if err != nil {
+		return nil, err
+	}
 	dir := c.TaskDir()
 	return &brokerv1.UnitSpec{
 		Id:     c.ID,
@@ -73,6 +77,9 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		Labels: labels(c),
 		Env:    env,
 		User:   c.User,
+		Group:  tc.Group,
+
+		SupplementaryGroups: tc.SupplementaryGroups,
 		Directories: &brokerv1.Directories{
 			Alloc: dir.SharedAllocDir, Local: dir.LocalDir, Secrets: dir.SecretsDir,
 		},
@@ -81,6 +88,7 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		Profile:          tc.Profile,
 		Directives:       directives,
 		Volumes:          volumes,
+		Credentials:      credentials,
 	}, nil
 }
 

@@ -33,6 +33,10 @@ func TestUnitSpec(t *testing.T) {
 			command = "bin/server"
 			args    = ["--port", "$${PORT}", "a b", ""]
 			signal_target = "all"
+			group         = "media"
+			supplementary_groups = ["audio", "video"]
+			credential "key" { source = "secrets/key.pem" }
+			credential "token" { content = "t0ken" }
 			logging {
 				driver              = "journald"
 				rate_limit_burst    = 1000

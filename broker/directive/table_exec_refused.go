@@ -6,13 +6,13 @@ package directive
 const (
 	byBroker      = "the broker sets it from the request"
 	byStdio       = "the broker connects standard input, output and error"
-	byUser        = "the policy decides on users: run_as, and the user of the request"
+	byUser        = "the policy decides on users and groups: run_as, and the user and groups of the request"
 	ownsHostPaths = "host paths are opened by the broker only"
 	ownsRoot      = "the broker makes the program's root directory"
 	rootCode      = "the kernel or PID 1 would read what it names as root"
 	rootFiles     = "PID 1 would make, open or remove the file as root, and follow symbolic links"
 	directories   = "PID 1 would make the directory, and give existing ones to the unit's user with all they hold"
-	readAsRoot    = "PID 1 would read it with the rights of root; secrets come in files of the task"
+	readAsRoot    = "PID 1 would read it with the rights of root; secrets come in files of the task, and as credentials of the request"
 	descriptors   = "descriptors are passed by the broker only"
 	terminals     = "PID 1 would open the terminal as root; a session has one of its own"
 )
@@ -93,7 +93,7 @@ var execRefused = [][]*Directive{
 		row("LoadCredentialEncrypted", "a(ss)", "an encrypted credential from a file"),
 		row("PassEnvironment", "as", "variables from PID 1's environment"),
 	),
-	refused(Safe, "every user of the host could read it over D-Bus; write it to a file of the task",
+	refused(Safe, "every user of the host could read it over D-Bus; write it to a file of the task, or make it a credential of the request",
 		row("SetCredential", "a(say)", "a credential"),
 		row("SetCredentialEncrypted", "a(say)", "an encrypted credential"),
 		row("StandardInputData", "ay", "what standard input holds, in base64"),

@@ -145,4 +145,6 @@ func (h *Host) powerful(u policy.User) (string, bool) {
 	return "", false
 }
 
-func inGroup(u policy.User, gid uint32) bool { return u.GID == gid || slices.Contains(u.Groups, gid) }
+func inGroup(u policy.User, gid uint32) bool {
+	return u.GID == gid || slices.ContainsFunc(u.Groups, func(g policy.Group) bool { return g.GID == gid })
+}

@@ -24,9 +24,11 @@ type check struct {
 var checks = []check{
 	{commandAllowed, commandDenied},
 	{userAllowed, userDenied},
+	{groupsAllowed, groupsDenied},
 	{directoriesAllowed, directoriesDenied},
 	{volumesAllowed, volumesDenied},
 	{resourcesAllowed, resourcesDenied},
+	{credentialsAllowed, credentialsDenied},
 	{logDriverAllowed, logDriverDenied},
 	{profileAllowed, profileDenied},
 	{directivesAllowed, directivesDenied},

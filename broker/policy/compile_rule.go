@@ -28,9 +28,9 @@ const (
 var (
 	ruleSchema       = schema{[]string{"client", "log_drivers", "profiles", "sessions"}, []string{"directives", "exec", "limits", "run_as", "volumes"}}
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
-	runAsSchema      = schema{attributes: []string{"dynamic_user", "users"}}
+	runAsSchema      = schema{attributes: []string{"dynamic_user", "groups", "users"}}
 	directivesSchema = schema{attributes: []string{"classes", "names"}}
-	limitsSchema     = schema{attributes: []string{"memory_max", "memory_unlimited", "tasks_max"}}
+	limitsSchema     = schema{attributes: []string{"credentials_max", "memory_max", "memory_unlimited", "tasks_max"}}
 
 	sizePattern = regexp.MustCompile(`\A([1-9][0-9]{0,9})(KiB|MiB|GiB|TiB)\z`)
 	sizeUnits   = map[string]uint64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -87,7 +87,7 @@ func (c *compiler) runAs(rule string, r *reader) runAsMatcher {
 	if r == nil {
 		return runAsMatcher{}
 	}
-	m := runAsMatcher{dynamic: r.boolean("dynamic_user"), users: map[string]User{}}
+	m := runAsMatcher{dynamic: r.boolean("dynamic_user"), users: map[string]User{}, groups: c.groups(rule, r)}
 	for _, v := range r.list("users") {
 		u, ok := c.lookUp(r, v)
 		if !ok {
@@ -112,7 +112,10 @@ func (c *compiler) underFloor(u User) string {
 	if u.UID == 65535 || u.UID > 1<<31-1 {
 		return fmt.Sprintf("uid %d is no user's, but an error to many programs", u.UID)
 	}
-	gids := append([]uint32{u.GID}, u.Groups...)
+	gids := []uint32{u.GID}
+	for _, g := range u.Groups {
+		gids = append(gids, g.GID)
+	}
 	for _, gid := range gids {
 		if group, ok := c.dangerous[gid]; ok {
 			return fmt.Sprintf("it is in group %q (gid %d), whose members can take over the host or read what is others'; "+
@@ -132,7 +135,7 @@ func (c *compiler) underFloor(u User) string {
 }
 
 func limitsOf(r *reader) limits {
-	m := limits{memoryMax: defaultMemoryMax, tasksMax: defaultTasksMax}
+	m := limits{memoryMax: defaultMemoryMax, tasksMax: defaultTasksMax, credentialsMax: maxCredentials}
 	if r == nil {
 		return m
 	}
@@ -141,6 +144,11 @@ func limitsOf(r *reader) limits {
 		m.memoryMax = r.size("memory_max")
 		if m.memoryUnlimited {
 			r.fail(r.at("memory_max"), "memory_max and memory_unlimited = true contradict each other; delete one")
+		}
+	}
+	if r.has("credentials_max") {
+		if m.credentialsMax = r.size("credentials_max"); m.credentialsMax > maxCredentials {
+			r.fail(r.at("credentials_max"), "systemd takes at most 1MiB of credentials; write less, or delete it")
 		}
 	}
 	if r.has("tasks_max") {

@@ -50,7 +50,7 @@ func decide(p *Policy, c *client, l *rule, r *Request) (*Decision, error) {
 	d := &Decision{
 		profile: profile.Name, values: values,
 		rule: l.name, sha256: p.sha256, client: c.Client, request: r.clone(),
-		tasksMax: r.Resources.TasksMax,
+		tasksMax: r.Resources.TasksMax, groups: l.groupsOf(r), credentialsMax: l.limits.credentialsMax,
 	}
 	if d.tasksMax == 0 {
 		d.tasksMax = l.limits.tasksMax

@@ -81,6 +81,12 @@ func answer(t *testing.T, d *policy.Decision, err error) string {
 		return fmt.Sprintf("denied\nsubject  %s\nvalue    %q\nreason   %s\nsentence %s\n", denial.Subject, denial.Value, denial.Reason, denial)
 	}
 	text := fmt.Sprintf("allowed\nrule     %s\nclient   %s\ntasks    %d\n", d.Rule(), d.Client().Name, d.TasksMax())
+	if g, ok := d.Group(); ok {
+		text += fmt.Sprintf("group    %s gid %d\n", g.Name, g.GID)
+	}
+	if more := d.SupplementaryGroups(); len(more) > 0 {
+		text += fmt.Sprintf("further  %v\n", more)
+	}
 	user, fixed := d.User()
 	if !fixed {
 		return text + "user     dynamic\n"
@@ -108,23 +114,24 @@ func golden(t *testing.T, path, got string) {
 func TestDecisionIsACopyThatNobodyElseCanChange(t *testing.T) {
 	p := load(t, twoRules)
 	r := allowedRequest()
-	r.User = "app"
+	r.User, r.SupplementaryGroups = "app", []string{"www-data"}
 	d, err := p.Decide(policy.Peer{UID: nomadUID}, r)
 	if err != nil {
 		t.Fatalf("Decide: %v", err)
 	}
 	want := allowedRequest()
-	want.User = "app"
+	want.User, want.SupplementaryGroups = "app", []string{"www-data"}
 
 	r.Command, r.Name[0], r.Args[0], r.Resources.CPUs[0] = "/x", "x", "x", 7
+	r.SupplementaryGroups[0] = "x"
 	r.Labels["NOMAD_TASK"], r.Env["LANG"] = "x", "x"
 	if !reflect.DeepEqual(d.Request(), want) {
 		t.Errorf("after a change of the caller's request the decision's is\n%+v, want\n%+v", d.Request(), want)
 	}
 	user, _ := d.User()
-	user.Groups[0] = 0
-	if again, _ := d.User(); again.Groups[0] != 33 {
-		t.Errorf("after a change of the caller's user the group is %d, want 33", again.Groups[0])
+	user.Groups[0].GID = 0
+	if again, _ := d.User(); again.Groups[0].GID != 33 {
+		t.Errorf("after a change of the caller's user the group is %d, want 33", again.Groups[0].GID)
 	}
 	if d.PolicySHA256() != p.SHA256() || p.SHA256() == "" {
 		t.Errorf("the decision's hash is %q, want the policy's, %q", d.PolicySHA256(), p.SHA256())

@@ -12,14 +12,17 @@ import (
 // Decision is a request that the policy allows, and under what. Only
 // [Policy.Decide] makes one; the zero Decision panics when it is used.
 type Decision struct {
-	rule     string
-	sha256   string
-	client   Client
-	request  *Request
-	user     *User // nil for an ephemeral uid
-	tasksMax uint64
-	profile  string
-	values   []directive.Setting
+	rule    string
+	sha256  string
+	client  Client
+	request *Request
+	user    *User // nil for an ephemeral uid
+	groups  groups
+
+	credentialsMax uint64
+	tasksMax       uint64
+	profile        string
+	values         []directive.Setting
 }
 
 // Rule is the name of the rule that allows the request.

@@ -16,16 +16,19 @@ var usrLinks = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 // everybody's. No unit is ever in one of them, whatever their number here.
 var dangerousGroups = []string{
 	"root",
-	"adm",     // reads /var/log
-	"disk",    // reads and writes block devices
-	"docker",  // starts containers as root
-	"incus",   // starts containers as root
+	"adm",    // reads /var/log
+	"admin",  // what sudo was called elsewhere
+	"disk",   // reads and writes block devices
+	"docker", // starts containers as root
+	"incus",  // starts containers as root
+	"incus-admin",
 	"input",   // reads every key that is pressed
 	"kmem",    // reads the kernel's memory
 	"kvm",     // drives the hypervisor
 	"libvirt", // starts machines with the host's disks
 	"lxd",     // starts containers as root
 	"shadow",  // reads the hashes of passwords
+	"staff",   // writes to /usr/local, which root's PATH begins with
 	"sudo",
 	"systemd-journal", // reads everybody's logs
 	"tty",             // writes to everybody's terminals

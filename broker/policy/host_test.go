@@ -44,6 +44,9 @@ app:x:1001:
 dockerer:x:1003:
 nomadfriend:x:1005:
 farm:x:2100060000:
+media:x:1500:
+superuser:x:0:
+sixteen:x:65535:
 `
 
 // host is the host on which test policies are loaded.

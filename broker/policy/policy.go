@@ -38,8 +38,10 @@ type Client struct {
 type User struct {
 	Name     string
 	UID, GID uint32
+	// GroupName is the name of GID; empty if the host has no such group.
+	GroupName string
 	// Groups are the supplementary groups.
-	Groups []uint32
+	Groups []Group
 }
 
 // client is a Client with the rules that are about it, sorted by name.
@@ -70,10 +72,11 @@ type execMatcher struct {
 }
 
 // runAsMatcher allows ephemeral uids, which systemd allocates (DynamicUser=), and
-// listed users.
+// listed users and groups.
 type runAsMatcher struct {
 	dynamic bool
 	users   map[string]User
+	groups  map[string]Group
 }
 
 // directivesMatcher allows directives by class, where the profile does not set
@@ -87,6 +90,7 @@ type limits struct {
 	memoryMax       uint64
 	memoryUnlimited bool
 	tasksMax        uint64
+	credentialsMax  uint64
 }
 
 // DenyAll is the policy to serve when there is none: it knows no client.

@@ -29,11 +29,15 @@ type Request struct {
 	Args    []string
 	Env     map[string]string
 	// User is the name of a user; empty asks for an ephemeral uid.
-	User        string
-	Directories Directories
-	Resources   Resources
-	LogDriver   LogDriver
-	LogRate     LogRate
+	User string
+	// Group is the name of a group; empty takes the user's own.
+	Group string
+	// SupplementaryGroups are names of groups, each once and sorted.
+	SupplementaryGroups []string
+	Directories         Directories
+	Resources           Resources
+	LogDriver           LogDriver
+	LogRate             LogRate
 	// WorkingDirectory is an absolute path in the unit's view, or empty.
 	WorkingDirectory string
 	// Profile names a profile; empty takes the rule's first.
@@ -42,6 +46,8 @@ type Request struct {
 	Volumes []Volume
 	// Directives are further directives, each once and sorted by name.
 	Directives []Directive
+	// Credentials are secrets for the unit's program, each name once, sorted by name.
+	Credentials []Credential
 	// Session is set for a program that is to run beside a unit, which the named
 	// Rule allowed: only that rule can allow the session.
 	Session bool
@@ -92,6 +98,11 @@ func (r *Request) clone() *Request {
 	c.Labels = maps.Clone(r.Labels)
 	c.Args = slices.Clone(r.Args)
 	c.Env = maps.Clone(r.Env)
+	c.SupplementaryGroups = slices.Clone(r.SupplementaryGroups)
+	c.Credentials = slices.Clone(r.Credentials)
+	for i, v := range c.Credentials {
+		c.Credentials[i].Content = slices.Clone(v.Content)
+	}
 	c.Resources.CPUs = slices.Clone(r.Resources.CPUs)
 	c.Volumes = slices.Clone(r.Volumes)
 	c.Directives = slices.Clone(r.Directives)

@@ -5,7 +5,6 @@ package unit
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
@@ -35,6 +34,8 @@ type Host struct {
 	Stdout, Stderr int
 	// SharedCPUs are for a unit that asks for no CPUs of its own; empty for all.
 	SharedCPUs []uint32
+	// Credentials are files that root alone can read, for the unit's program.
+	Credentials []Credential
 	// Session is set if the decision is about a session.
 	Session *Session
 	// Fields are journal fields the broker adds to the client's labels, and
@@ -54,6 +55,9 @@ type Session struct {
 	ID    string // the client's id for the unit
 	Stdin int    // descriptor
 }
+
+// Credential is LoadCredential= on D-Bus, a(ss): name, path.
+type Credential struct{ Name, Path string }
 
 // noEnvExpand keeps systemd from expanding $VARIABLES in the arguments: what
 // the client sent is what the program gets.
@@ -103,6 +107,9 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	}
 	u.add(output...)
 	u.add(fields(r.Labels, h.Fields))
+	if len(h.Credentials) > 0 {
+		u.add(Property{"LoadCredential", dbus.MakeVariant(h.Credentials)})
+	}
 	values := decided(d.Values())
 	u.intend(values)
 	u.add(values...)
@@ -153,33 +160,6 @@ func program(r *policy.Request) []Property {
 	return []Property{
 		{"ExecStartEx", dbus.MakeVariant([]exec{{r.Command, argv, []string{noEnvExpand}}})},
 		str("WorkingDirectory", wd),
-	}
-}
-
-// identity runs the unit under the decision's user, always as numbers, so that
-// PID 1 cannot resolve a name to somebody else than policy did; or under a uid
-// that systemd allocates for this unit alone and frees with it.
-func identity(d *policy.Decision, h Host) []Property {
-	if user, ok := d.User(); ok {
-		groups := make([]string, 0, len(user.Groups))
-		for _, g := range user.Groups {
-			groups = append(groups, strconv.FormatUint(uint64(g), 10))
-		}
-		return []Property{
-			str("User", strconv.FormatUint(uint64(user.UID), 10)),
-			str("Group", strconv.FormatUint(uint64(user.GID), 10)),
-			{"SupplementaryGroups", dbus.MakeVariant(groups)},
-		}
-	}
-	c, id := d.Client(), d.Request().ID
-	if h.Session != nil {
-		id = h.Session.ID // the same name is the same uid
-	}
-	return []Property{
-		// It implies RemoveIPC=, which for a user of the host would remove what
-		// other programs of that user share.
-		boolean("DynamicUser", true),
-		str("User", DynamicUserName(c.UnitPrefix, id)),
 	}
 }
 

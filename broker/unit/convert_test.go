@@ -30,7 +30,12 @@ func (n names) User(name string) (policy.User, error) {
 	return u, nil
 }
 
-func (names) Group(string) (uint32, error) { return 0, policy.ErrUnknown }
+func (names) Group(name string) (uint32, error) {
+	if name == "media" {
+		return 1500, nil
+	}
+	return 0, policy.ErrUnknown
+}
 
 func testPolicy(t *testing.T) *policy.Policy {
 	t.Helper()
@@ -40,7 +45,7 @@ func testPolicy(t *testing.T) *policy.Policy {
 	}
 	p, err := policy.Load(fstest.MapFS{"test.hcl": {Data: text}}, names{
 		"nomad": {Name: "nomad", UID: 991, GID: 991},
-		"alice": {Name: "alice", UID: 2001, GID: 2001, Groups: []uint32{3000, 3001}},
+		"alice": {Name: "alice", UID: 2001, GID: 2001, GroupName: "people", Groups: []policy.Group{{Name: "a", GID: 3000}, {Name: "b", GID: 3001}}},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -54,9 +59,9 @@ var host = Host{
 
 	Root:            "/run/systemd-brokerd/root",
 	ReadOnly:        []string{"/usr", "/etc/hosts"},
-	Passwd:          "/run/systemd-brokerd/users/x.passwd",
-	Group:           "/run/systemd-brokerd/users/x.group",
-	EnvironmentFile: "/run/systemd-brokerd/environment/x",
+	Passwd:          "/run/systemd-brokerd/starts/x/passwd",
+	Group:           "/run/systemd-brokerd/starts/x/group",
+	EnvironmentFile: "/run/systemd-brokerd/starts/x/environment",
 	Stdout:          7,
 	Stderr:          8,
 	Fields:          map[string]string{"BROKER_CLIENT": "nomad"},
@@ -75,6 +80,9 @@ func TestFrom(t *testing.T) {
 			d, host := decide(t, p, file), host
 			if d.Request().Session {
 				host.Session = &Session{Unit: "nomad-db-0123.service", ID: "a/db/3", Stdin: 6}
+			}
+			for _, c := range d.Request().Credentials {
+				host.Credentials = append(host.Credentials, Credential{c.Name, "/run/systemd-brokerd/starts/x/credential." + c.Name})
 			}
 			u, err := From(d, host)
 			if err != nil {

@@ -34,12 +34,16 @@ var lifecycle = []Property{
 // else root, or act for the user that systemd runs as. The rest of a unit's
 // sandbox is its profile's. See systemd.exec(5) for each.
 //
+// NoExecPaths= makes of /secrets what it is under an agent that is root: nothing
+// there is executed. NoNewPrivileges= makes systemd mount all with nosuid.
+//
 // RestrictSUIDSGID= makes openat2(2) fail with ENOSYS inside the task, for
 // which programs that use it have a fallback; see docs/job-reference.md.
 var floor = []Property{
 	boolean("NoNewPrivileges", true),
 	str("ProtectSystem", "strict"),
 	boolean("RestrictSUIDSGID", true),
+	{"NoExecPaths", dbus.MakeVariant([]string{"-+/secrets"})},
 	str("KeyringMode", "private"),
 	boolean("MemoryAccounting", true),
 	boolean("CPUAccounting", true),

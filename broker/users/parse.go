@@ -23,7 +23,7 @@ const (
 )
 
 func parse(passwdName string, passwd []byte, groupName string, group []byte) (*Users, error) {
-	u := &Users{users: map[string]policy.User{}, groups: map[string]uint32{}}
+	u := &Users{users: map[string]policy.User{}, groups: map[string]uint32{}, groupNames: map[uint32]string{}}
 	if err := eachLine(passwdName, passwd, 7, u.addUser); err != nil {
 		return nil, err
 	}
@@ -84,11 +84,14 @@ func (u *Users) addGroup(entry []string) error {
 		return fmt.Errorf("the name %q is there twice, or cannot be a name", name)
 	}
 	u.groups[name] = gid
+	if _, again := u.groupNames[gid]; !again {
+		u.groupNames[gid] = name
+	}
 	for member := range strings.SplitSeq(entry[fieldMembers], ",") {
 		member = strings.Trim(member, " \t")
 		user, ok := u.users[member]
-		if ok && gid != user.GID && !slices.Contains(user.Groups, gid) {
-			user.Groups = append(user.Groups, gid)
+		if ok && gid != user.GID && !slices.ContainsFunc(user.Groups, func(g policy.Group) bool { return g.GID == gid }) {
+			user.Groups = append(user.Groups, policy.Group{Name: name, GID: gid})
 			u.users[member] = user
 		}
 	}

@@ -28,6 +28,8 @@ import (
 type Users struct {
 	users  map[string]policy.User
 	groups map[string]uint32
+	// groupNames has the first name of each gid, as the C library finds it.
+	groupNames map[uint32]string
 }
 
 var _ policy.Resolver = (*Users)(nil)
@@ -59,6 +61,7 @@ func (u *Users) User(name string) (policy.User, error) {
 		return policy.User{}, fmt.Errorf("user %q: %w", name, policy.ErrUnknown)
 	}
 	found.Groups = slices.Clone(found.Groups)
+	found.GroupName = u.groupNames[found.GID]
 	return found, nil
 }
 

@@ -42,10 +42,10 @@ func parsed(t *testing.T) *Users {
 
 func TestUserHasItsSupplementaryGroupsButNotItsPrimaryOne(t *testing.T) {
 	for name, want := range map[string]policy.User{
-		"app":      {Name: "app", UID: 1001, GID: 1001, Groups: []uint32{33, 106, 107}},
-		"www-data": {Name: "www-data", UID: 33, GID: 33, Groups: []uint32{106, 107}},
+		"app":      {Name: "app", UID: 1001, GID: 1001, GroupName: "app", Groups: []policy.Group{{Name: "www-data", GID: 33}, {Name: "ssl-cert", GID: 106}, {Name: "other", GID: 107}}},
+		"www-data": {Name: "www-data", UID: 33, GID: 33, GroupName: "www-data", Groups: []policy.Group{{Name: "ssl-cert", GID: 106}, {Name: "other", GID: 107}}},
 		"nobody":   {Name: "nobody", UID: 65534, GID: 65534},
-		"root":     {Name: "root"},
+		"root":     {Name: "root", GroupName: "root"},
 	} {
 		got, err := parsed(t).User(name)
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -57,9 +57,9 @@ func TestUserHasItsSupplementaryGroupsButNotItsPrimaryOne(t *testing.T) {
 func TestSnapshotCannotBeChangedThroughAnAnswer(t *testing.T) {
 	u := parsed(t)
 	first, _ := u.User("app")
-	first.Groups[0] = 0
-	if second, _ := u.User("app"); second.Groups[0] != 33 {
-		t.Errorf("Groups[0] = %d after a caller's change, want 33", second.Groups[0])
+	first.Groups[0].GID = 0
+	if second, _ := u.User("app"); second.Groups[0].GID != 33 {
+		t.Errorf("Groups[0] = %d after a caller's change, want 33", second.Groups[0].GID)
 	}
 }
 

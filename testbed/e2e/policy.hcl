@@ -53,6 +53,8 @@ rule "e2e-scripts" {
 
   run_as {
     dynamic_user = true
+    users        = ["alice"]
+    groups       = ["audio", "video"]
   }
 
   volumes {

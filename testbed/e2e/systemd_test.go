@@ -87,7 +87,7 @@ func (j *job) nothingIsLeft() {
 // leftBehind are files and control groups of units with this in their names.
 func leftBehind(part string) []string {
 	var left []string
-	for _, dir := range []string{"/run/systemd/transient", "/run/systemd-brokerd/environment", "/sys/fs/cgroup/brokerd.slice/brokerd-nomad.slice"} {
+	for _, dir := range []string{"/run/systemd/transient", "/run/systemd-brokerd/starts", "/sys/fs/cgroup/brokerd.slice/brokerd-nomad.slice"} {
 		found, _ := filepath.Glob(dir + "/nomad-*" + part + "*")
 		left = append(left, found...)
 	}

@@ -77,38 +77,6 @@ func TestStrangerIsClosedOnBeforeAnyHTTP2Byte(t *testing.T) {
 	}
 }
 
-func TestEnvironmentIsHiddenFromOtherUsers(t *testing.T) {
-	const canary = "canary-4f1b9c"
-	j := submit(t, task{Type: "service", Config: command("tick"), Env: map[string]string{"SECRET": canary}})
-	j.await("running")
-	unit := j.unit()
-	for what, shell := range map[string]string{
-		"systemctl show":         "systemctl show " + unit,
-		"D-Bus":                  "busctl get-property org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/$(systemd-escape " + unit + ") org.freedesktop.systemd1.Service Environment; busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager GetUnit s " + unit,
-		"transient units":        "cat /run/systemd/transient/*",
-		"the broker's directory": "grep -r . /run/systemd-brokerd",
-		"/proc":                  fmt.Sprintf("cat /proc/%d/environ", j.pid()),
-		"the data directory":     "grep -r . /var/lib/nomad",
-	} {
-		if out, _ := asUser("alice", shell); strings.Contains(out, canary) {
-			t.Errorf("alice reads it in %s", what)
-		}
-	}
-	// Not even root finds it in a file: it is in the process alone.
-	for _, dir := range []string{"/run/systemd", "/run/systemd-brokerd"} {
-		if out, err := exec.Command("grep", "-r", "-l", canary, dir).Output(); err == nil {
-			t.Errorf("it is in %s", out)
-		}
-	}
-	run(t, "journalctl", "--sync")
-	if out, _ := exec.Command("sh", "-c", "journalctl --no-pager -o export -u systemd-brokerd | grep -c "+canary).Output(); strings.TrimSpace(string(out)) != "0" {
-		t.Error("it is in the broker's log")
-	}
-	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", j.pid())); err != nil || !strings.Contains(string(text), canary) {
-		t.Errorf("the task itself does not have it: %v", err)
-	}
-}
-
 func TestReloadWithAMistakeKeepsThePolicy(t *testing.T) {
 	bad := filepath.Join(policyDir, "90-bad.hcl")
 	if err := os.WriteFile(bad, []byte("version = 1\nrule \"x\" {\n  cleint = \"nomad\"\n}\n"), 0o600); err != nil {

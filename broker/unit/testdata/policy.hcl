@@ -14,6 +14,7 @@ rule "all" {
   run_as {
     dynamic_user = true
     users        = ["alice"]
+    groups       = ["media"]
   }
   sessions    = true
   log_drivers = ["fds", "journal", "none"]

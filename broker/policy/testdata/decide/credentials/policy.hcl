@@ -1,0 +1,26 @@
+version = 1
+
+client "nomad" {
+  user        = "nomad"
+  unit_prefix = "nomad"
+  slice       = "brokerd-nomad.slice"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 1000
+}
+
+rule "few" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+
+  exec {
+    under = ["/local"]
+  }
+
+  run_as {
+    dynamic_user = true
+  }
+
+  limits {
+    credentials_max = "1KiB"
+  }
+}

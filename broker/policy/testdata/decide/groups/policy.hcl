@@ -1,0 +1,24 @@
+version = 1
+
+client "nomad" {
+  user        = "nomad"
+  unit_prefix = "nomad"
+  slice       = "brokerd-nomad.slice"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 1000
+}
+
+rule "media" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+
+  exec {
+    under = ["/local"]
+  }
+
+  run_as {
+    dynamic_user = true
+    users        = ["app", "www-data"]
+    groups       = ["media"]
+  }
+}
