@@ -10,9 +10,10 @@
 //
 //  1. peercred.go: the kernel's uid must belong to a client of the policy, else
 //     the connection is closed before a byte of it is parsed.
-//  2. audit.go, errors.go: every call is recorded and its error translated.
+//  2. calls.go, errors.go: every call gets an id, and its error is translated.
 //  3. validate.go: the message becomes a policy.Request, or is refused.
-//  4. start.go: policy.Decide, on exactly the request that is executed.
+//  4. start.go: policy.Decide, on exactly the request that is executed. audit.go
+//     writes the decision down; what cannot be recorded is not started.
 //  5. start.go: what the unit needs is prepared: descriptors (fds.go), the
 //     environment (environment.go), the root directory (root.go).
 //  6. unit.From turns the decision, and only a decision, into a unit.

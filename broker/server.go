@@ -39,7 +39,7 @@ type Systemd interface {
 	Close() error
 }
 
-// Config is what a Server is made of. All fields must be set.
+// Config is what a Server is made of. All fields but Audit must be set.
 type Config struct {
 	// Connect opens the connection to PID 1 that reports changes of the units
 	// that watch selects.
@@ -49,6 +49,9 @@ type Config struct {
 	// RuntimeDir is the broker's directory below /run, writable by root only.
 	RuntimeDir string
 	Log        *slog.Logger
+	// Audit takes the record of each decision and of each event in the life of a
+	// unit; nil for Log.
+	Audit Sink
 	// Version is the broker's own, for Info.
 	Version string
 }
@@ -91,7 +94,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config: c, log: c.Log, audit: &audit{c.Log},
+		config: c, log: c.Log, audit: newAudit(c.Audit, c.Log),
 		units: newRegistry(pool), fds: newFDStore(), closing: make(chan struct{}),
 		readPeer: readPeer, startTimeout: startTimeout,
 	}
@@ -138,11 +141,21 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 		s.refresh(ctx, name)
 	}
 	s.policy.Store(p)
+	if p.SHA256() != "" {
+		s.audit.policyLoaded(p.SHA256())
+	}
 	return nil
 }
 
+// PolicyRefused records that a new policy could not be loaded; the one in force
+// stays.
+func (s *Server) PolicyRefused(err error) { s.audit.policyRefused(s.policy.Load().SHA256(), err) }
+
 // Close ends the connection to PID 1. The units go on.
-func (s *Server) Close() { _ = s.systemd.Close() }
+func (s *Server) Close() {
+	s.audit.flush()
+	_ = s.systemd.Close()
+}
 
 // Units is the number of units the server knows.
 func (s *Server) Units() int { return len(s.units.names()) }

@@ -34,17 +34,14 @@ func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerS
 	if err != nil {
 		return err
 	}
-	d, err := s.decide(ctx, req.GetSpec(), func(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
+	d, err := s.decide(ctx, ofSession, req.GetSpec(), func(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
 		return sessionRequest(spec, labelPrefix, parent.rule)
-	})
+	}, func(d *policy.Decision) error { return sameView(newRecord(d, ""), parent, d) })
 	if err != nil {
 		return err
 	}
 	r := newRecord(d, "")
 	r.session = parent.unit
-	if err := sameView(r, parent, d); err != nil {
-		return err
-	}
 	exit, err := s.session(ctx, r, d, key, parent, func() error {
 		return stream.Send(&brokerv1.ExecInUnitResponse{})
 	})

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,7 +30,7 @@ func (s *Server) CheckStart(ctx context.Context, req *brokerv1.CheckStartRequest
 	if err := known(req); err != nil {
 		return nil, err
 	}
-	d, err := s.decide(ctx, req.GetSpec(), request)
+	d, err := s.decide(ctx, ofCheck, req.GetSpec(), request, nil)
 	if denial, ok := errors.AsType[*policy.Denial](err); ok {
 		return &brokerv1.CheckStartResponse{Denial: denialMessage(denial, requestID(ctx))}, nil
 	}
@@ -47,7 +48,7 @@ func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) 
 	if err := known(req); err != nil {
 		return nil, err
 	}
-	d, err := s.decide(ctx, req.GetSpec(), request)
+	d, err := s.decide(ctx, ofStart, req.GetSpec(), request, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +59,12 @@ func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) 
 	return &brokerv1.StartUnitResponse{Unit: s.units.snapshot(r)}, nil
 }
 
-// decide asks the policy in force about what read makes of spec. Nothing starts
-// without the decision it returns.
+// decide asks the policy in force about what read makes of spec, and veto, if
+// there is one, about what it allows. Nothing starts without the decision it
+// returns, and it returns none that is not recorded.
 func (s *Server) decide(
-	ctx context.Context, spec *brokerv1.UnitSpec, read func(*brokerv1.UnitSpec, string) (*policy.Request, error),
+	ctx context.Context, of decisionEvents, spec *brokerv1.UnitSpec,
+	read func(*brokerv1.UnitSpec, string) (*policy.Request, error), veto func(*policy.Decision) error,
 ) (*policy.Decision, error) {
 	p, err := peerOf(ctx)
 	if err != nil {
@@ -70,6 +73,7 @@ func (s *Server) decide(
 	rules := s.policy.Load()
 	client, ok := rules.Client(p.UID)
 	if !ok {
+		s.audit.refusedPeer(p)
 		return nil, notAClient(p)
 	}
 	r, err := read(spec, labelPrefix(client))
@@ -77,8 +81,14 @@ func (s *Server) decide(
 		return nil, err
 	}
 	d, err := rules.Decide(p, r)
-	s.audit.decided(ctx, p, r, d, rules.SHA256(), err)
-	return d, err
+	if err == nil && veto != nil {
+		err = veto(d)
+	}
+	unrecorded := s.audit.decided(ctx, of, p, client, &question{spec, r, rules.SHA256()}, d, err)
+	if err = cmp.Or(err, unrecorded); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // labelPrefix is what every label of a client's units starts with, so that no

@@ -65,7 +65,7 @@ func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
 	defer sockets.close()
 	p, status := firstPolicy(o.policyDir, log)
 	server, err := broker.New(ctx, broker.Config{
-		Policy: p, RuntimeDir: o.runtimeDir, Log: log, Version: version,
+		Policy: p, RuntimeDir: o.runtimeDir, Log: log, Audit: auditSink(log), Version: version,
 		Connect: func(ctx context.Context, watch func(string) bool) (broker.Systemd, error) {
 			return systemd.Dial(ctx, systemd.Options{Logger: log, Watch: watch})
 		},
