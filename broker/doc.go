@@ -20,5 +20,7 @@
 //  7. systemd.Conn.Start takes only such a unit.
 //
 // The broker keeps nothing on disk. What it knows of its units it reads from
-// PID 1 when it starts (registry.go), so it can be killed at any time.
+// PID 1 when it starts (registry.go), so it can be killed at any time. What was
+// asked for lies below /run for a later policy to be compared with (requests.go,
+// reconcile.go), and decides nothing.
 package broker

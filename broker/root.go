@@ -23,6 +23,8 @@ type dirs struct {
 	env string
 	// users holds the generated passwd and group files.
 	users string
+	// requests: see requestsDir.
+	requests string
 }
 
 // hostReadOnly is all that a unit sees of the host, read-only. What a host does
@@ -67,8 +69,10 @@ func makeDirs(runtime string) (dirs, error) {
 		root:  filepath.Join(runtime, "root"),
 		env:   filepath.Join(runtime, "environment"),
 		users: filepath.Join(runtime, "users"),
+
+		requests: filepath.Join(runtime, requestsDir),
 	}
-	for path, mode := range map[string]fs.FileMode{d.root: 0o755, d.env: 0o700, d.users: 0o755} {
+	for path, mode := range map[string]fs.FileMode{d.root: 0o755, d.env: 0o700, d.users: 0o755, d.requests: 0o700} {
 		if err := makeDir(path, mode); err != nil {
 			return dirs{}, err
 		}

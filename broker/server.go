@@ -117,6 +117,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.abandonStraySessions(ctx)
+	if err := s.clearRequests(ctx); err != nil {
+		return nil, fmt.Errorf("cannot clear the requests of units that are gone: %w", err)
+	}
 	return s, s.clearEnvironments()
 }
 
@@ -144,6 +147,7 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	if p.SHA256() != "" {
 		s.audit.policyLoaded(p.SHA256())
 	}
+	s.tellUnwanted(ctx, p)
 	return nil
 }
 

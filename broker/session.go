@@ -42,7 +42,7 @@ func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerS
 	}
 	r := newRecord(d, "")
 	r.session = parent.unit
-	exit, err := s.session(ctx, r, d, key, parent, func() error {
+	exit, err := s.session(ctx, r, d, req.GetSpec(), key, parent, func() error {
 		return stream.Send(&brokerv1.ExecInUnitResponse{})
 	})
 	if err != nil {
@@ -93,7 +93,7 @@ func sameView(r, parent *record, d *policy.Decision) error {
 // session runs r to its end and leaves nothing of it. It calls executed when the
 // program has been.
 func (s *Server) session(
-	ctx context.Context, r *record, d *policy.Decision, key fdKey, parent *record, executed func() error,
+	ctx context.Context, r *record, d *policy.Decision, spec *brokerv1.UnitSpec, key fdKey, parent *record, executed func() error,
 ) (*brokerv1.Exit, error) {
 	if ended(s.closing) {
 		return nil, errStopping
@@ -112,7 +112,7 @@ func (s *Server) session(
 	whole := context.WithoutCancel(ctx)
 	begin, cancel := context.WithTimeout(whole, s.startTimeout)
 	defer cancel()
-	if err := s.start(begin, r, d, s.fds.take(key), parent); err != nil {
+	if err := s.start(begin, r, d, spec, s.fds.take(key), parent); err != nil {
 		return nil, err
 	}
 	defer s.abandon(whole, r)

@@ -120,7 +120,7 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 	s.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.startTimeout)
 		defer cancel()
-		run <- s.start(ctx, r, d, fds, nil)
+		run <- s.start(ctx, r, d, spec, fds, nil)
 	})
 	select {
 	case err := <-run:
@@ -166,9 +166,12 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 // start. When that fails, nothing is left behind, or r is kept until what PID 1
 // may have of it is removed. It closes fds. A session's parent is the unit beside
 // which it runs.
-func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, fds descriptors, parent *record) error {
+func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, spec *brokerv1.UnitSpec, fds descriptors, parent *record) error {
 	defer fds.close()
-	st, err := s.run(ctx, r, d, fds, parent)
+	st, err := s.run(ctx, r, d, spec, fds, parent)
+	if err != nil && !leavesUnit(err) {
+		s.forgetRequest(r.unit)
+	}
 	s.audit.started(ctx, r, d, err)
 	if s.units.finish(r, &st, err) {
 		s.reap(ctx, r.unit, &st)
@@ -185,7 +188,9 @@ func leavesUnit(err error) bool {
 	return other || errors.Is(err, systemd.ErrOutcomeUnknown) || errors.Is(err, errLeft)
 }
 
-func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds descriptors, parent *record) (systemd.Status, error) {
+func (s *Server) run(
+	ctx context.Context, r *record, d *policy.Decision, spec *brokerv1.UnitSpec, fds descriptors, parent *record,
+) (systemd.Status, error) {
 	req := d.Request()
 	if err := s.checkCommand(req.Command); err != nil {
 		return systemd.Status{}, err
@@ -216,6 +221,9 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 		return systemd.Status{}, err
 	}
 	defer func() { _ = os.Remove(host.EnvironmentFile) }()
+	if err := s.keepRequest(r.unit, spec); err != nil {
+		return systemd.Status{}, err
+	}
 	u, err := unit.From(d, host)
 	if err != nil {
 		return systemd.Status{}, err

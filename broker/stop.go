@@ -222,6 +222,7 @@ func (s *Server) drop(ctx context.Context, r *record) error {
 			return fmt.Errorf("cannot remove %s: %w", r.unit, err)
 		}
 	}
+	s.forgetRequest(r.unit) // before another start can have the id
 	s.units.remove(r)
 	return nil
 }

@@ -23,6 +23,7 @@ driver) as transient systemd services, within what the operator's policy allows.
 Usage:
   systemd-brokerd serve [flags]          run the daemon
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
+  systemd-brokerd reconcile [flags]      list, or end, units the policy would refuse
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
   systemd-brokerd version                print the version
@@ -61,6 +62,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if len(args) > 0 && args[0] == "check" {
 			return policyCheck(args[1:], stdout, stderr)
 		}
+	case "reconcile":
+		return reconcile(ctx, args, stdout, stderr)
 	case "directives":
 		return listDirectives(args, stdout, stderr)
 	case "profiles":
