@@ -8,11 +8,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Kinds of the broker's records, see docs/audit.md.
@@ -29,12 +31,12 @@ const (
 // matches after it.
 func recordAfter(t *testing.T, do func(), matches ...string) map[string]any {
 	t.Helper()
-	run(t, "journalctl", "--sync")
-	last := strings.TrimPrefix(lastLine(run(t, "journalctl", "--quiet", "-n", "1", "--show-cursor", "-o", "cat")), "-- cursor: ")
+	now := time.Now()
+	since := fmt.Sprintf("--since=@%d.%06d", now.Unix(), now.Nanosecond()/1000)
 	do()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "journalctl", append([]string{"--follow", "--quiet", "-o", "json", "--after-cursor", last}, matches...)...)
+	cmd := exec.CommandContext(ctx, "journalctl", append([]string{"--follow", "--quiet", "-o", "json", since}, matches...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -54,8 +56,6 @@ func recordAfter(t *testing.T, do func(), matches ...string) map[string]any {
 	}
 	return record
 }
-
-func lastLine(s string) string { return s[strings.LastIndex(s, "\n")+1:] }
 
 func brokerStatus(t *testing.T) string {
 	t.Helper()
@@ -132,6 +132,10 @@ func TestPolicyFollowsItsFilesOnRecord(t *testing.T) {
 		if out := run(t, "journalctl", "--quiet", "-x", id, "NOMAD_ALLOC_ID="+j.alloc); !strings.Contains(out, want) {
 			t.Errorf("journalctl -x %s lacks %q:\n%s", id, want, out)
 		}
+	}
+	asked := run(t, "journalctl", "--quiet", "-o", "cat", "--output-fields=BROKER_REQUEST", startAllowed, "BROKER_UNIT="+unit)
+	if !json.Valid([]byte(asked)) || !strings.Contains(asked, `"user":"bob"`) {
+		t.Errorf("the request on record is %s", asked)
 	}
 	if out := run(t, "journalctl", "--quiet", "-u", unit, "-o", "cat"); !strings.Contains(out, "unit started request_id=") {
 		t.Errorf("journalctl -u %s lacks the broker's records:\n%s", unit, out)
