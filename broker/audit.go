@@ -4,143 +4,350 @@ package broker
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"fmt"
+	"errors"
 	"log/slog"
-	"runtime/debug"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"google.golang.org/grpc"
-
+	"nomad-systemd-driver/broker/journal"
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
+	"nomad-systemd-driver/broker/unit"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
+
+// Sink takes audit records, whole or not at all. It must not wait for long.
+type Sink interface {
+	Write(r journal.Record) error
+}
+
+// Fields of audit records, besides those of units (registry.go).
+const (
+	fieldUnit      = "BROKER_UNIT"
+	fieldRequestID = "BROKER_REQUEST_ID"
+	fieldReason    = "BROKER_REASON"
+	fieldPolicy    = "BROKER_POLICY_SHA256"
+	fieldPeerUID   = "BROKER_PEER_UID"
+	// fieldObject has "journalctl -u UNIT" show what the broker says of the unit.
+	fieldObject = "OBJECT_SYSTEMD_UNIT"
+)
+
+// maxText bounds the text of an error in a record.
+const maxText = 4 << 10
+
+// errUnrecorded: nothing starts of which the audit log does not know.
+var errUnrecorded = errors.New("the decision cannot be written to the audit log, so nothing is started; the operator of this node finds more with systemctl status systemd-journald")
+
+// errTooMany: one client must not push the records of others out of the journal.
+var errTooMany = errors.New("this client asks for more starts than the audit log takes; try again")
 
 // audit writes one record for each decision and each event in the life of a
 // unit. It never writes arguments or the environment: they may hold secrets.
-// Text that comes from a client goes into attributes, which the log handler
-// keeps apart from the message.
-type audit struct{ log *slog.Logger }
+// What a client sends goes into the values of fields, which the sink keeps apart
+// from each other, and in quotes into the message.
+type audit struct {
+	sink           Sink
+	refusals, life *limiter
 
-func (a *audit) refusedPeer(p policy.Peer) {
-	a.log.Warn("connection refused: not a client of the policy",
-		slog.Uint64("BROKER_PEER_UID", uint64(p.UID)), slog.Int("BROKER_PEER_PID", int(p.PID)))
+	lost atomic.Int64 // records that the sink did not take
+	mu   sync.Mutex   // guards tell
+	tell *time.Timer
 }
 
-func (a *audit) decided(ctx context.Context, p policy.Peer, r *policy.Request, d *policy.Decision, sha256 string, err error) {
-	attrs := []slog.Attr{
-		slog.String("BROKER_REQUEST_ID", requestID(ctx)),
-		slog.Uint64("BROKER_PEER_UID", uint64(p.UID)),
-		slog.Int("BROKER_PEER_PID", int(p.PID)),
-		slog.String(fieldID, r.ID),
-		slog.String("BROKER_COMMAND", r.Command),
-		slog.String("BROKER_POLICY_SHA256", sha256),
+// tellAfter is how long what was suppressed stays untold at most.
+const tellAfter = 10 * time.Second
+
+func newAudit(s Sink, log *slog.Logger) *audit {
+	if s == nil {
+		s = logSink{log}
 	}
-	for k, v := range r.Labels {
-		attrs = append(attrs, slog.String(k, v))
+	return &audit{sink: s, refusals: newLimiter(refusalRate), life: newLimiter(lifeRate)}
+}
+
+// refusedPeer records a connection, or a call on an old one, by who is no client.
+func (a *audit) refusedPeer(p policy.Peer) {
+	if a.may(a.refusals, peerKey(p)) {
+		_ = a.write(eventPeerRefused, "", peerFields(p))
 	}
-	what := "start"
-	if r.Session {
-		what = "session"
-	}
+}
+
+// decided records what policy said about a request. A decision that is not
+// recorded must not be acted on.
+func (a *audit) decided(ctx context.Context, of decisionEvents, p policy.Peer, c *policy.Client, q *question, d *policy.Decision, err error) error {
+	e := of.allowed
 	if err != nil {
-		attrs = append(attrs, slog.String("BROKER_REASON", err.Error()))
-		a.log.LogAttrs(ctx, slog.LevelWarn, what+" denied", attrs...)
-		return
+		e = of.denied
 	}
-	a.log.LogAttrs(ctx, slog.LevelInfo, what+" allowed", append(attrs, slog.String(fieldRule, d.Rule()))...)
+	switch {
+	case e == eventStartAllowed || e == eventSessionAllowed:
+		if !a.may(a.life, c.Name) {
+			return errTooMany
+		}
+	case !a.may(a.refusals, peerKey(p)):
+		return nil
+	}
+	r := q.request
+	name := unit.Name(c.UnitPrefix, r.Name, r.ID)
+	fields := []journal.Field{{Name: fieldRequestID, Value: requestID(ctx)}, {Name: fieldClient, Value: c.Name}}
+	fields = append(fields, peerFields(p)...)
+	fields = append(fields, []journal.Field{
+		{Name: fieldUnit, Value: name},
+		{Name: fieldObject, Value: name},
+		{Name: fieldID, Value: r.ID},
+		{Name: "BROKER_COMMAND", Value: r.Command},
+		{Name: "BROKER_DIRECTIVES", Value: directiveNames(r)},
+		{Name: fieldPolicy, Value: q.policy},
+	}...)
+	if d != nil {
+		fields = append(fields, journal.Field{Name: fieldRule, Value: d.Rule()}, journal.Field{Name: "BROKER_PROFILE", Value: d.Profile()})
+	} else {
+		fields = append(fields, journal.Field{Name: "BROKER_PROFILE", Value: r.Profile})
+	}
+	text, complete := auditable(q.spec)
+	if !complete {
+		fields = append(fields, journal.Field{Name: "BROKER_REQUEST_INCOMPLETE", Value: "1"})
+	}
+	fields = append(fields, journal.Field{Name: "BROKER_REQUEST", Value: text})
+	if a.write(e, reasonOf(err), append(fields, labelFields(r.Labels)...)) != nil {
+		return errUnrecorded
+	}
+	return nil
 }
 
 func (a *audit) started(ctx context.Context, r *record, d *policy.Decision, err error) {
-	a.event(ctx, r, "unit started", "unit could not be started", err, slog.String(fieldRule, d.Rule()))
+	e := eventUnitStarted
+	if err != nil {
+		e = eventStartFailed
+	}
+	a.ofUnit(ctx, e, r, err, journal.Field{Name: "BROKER_PROFILE", Value: d.Profile()}, journal.Field{Name: fieldPolicy, Value: d.PolicySHA256()})
 }
 
 func (a *audit) stopped(ctx context.Context, r *record, err error) {
-	a.event(ctx, r, "unit stopped", "unit could not be stopped", err)
+	e := eventUnitStopped
+	if err != nil {
+		e = eventStopFailed
+	}
+	a.ofUnit(ctx, e, r, err)
 }
 
 func (a *audit) removed(ctx context.Context, r *record, err error) {
-	a.event(ctx, r, "unit removed", "unit could not be removed", err)
-}
-
-func (a *audit) ended(name string, st *systemd.Status) {
-	e := exitOf(st)
-	a.log.Info("unit ended", slog.String("BROKER_UNIT", name), slog.String("BROKER_RESULT", st.Result),
-		slog.Int("BROKER_EXIT_CODE", int(e.GetCode())), slog.Int("BROKER_EXIT_SIGNAL", int(e.GetSignal())))
-}
-
-func (a *audit) event(ctx context.Context, r *record, good, bad string, err error, more ...slog.Attr) {
-	attrs := append([]slog.Attr{
-		slog.String("BROKER_REQUEST_ID", requestID(ctx)),
-		slog.String("BROKER_UNIT", r.unit),
-		slog.String(fieldID, r.id),
-	}, more...)
+	e := eventUnitRemoved
 	if err != nil {
-		a.log.LogAttrs(ctx, slog.LevelWarn, bad, append(attrs, slog.String("BROKER_REASON", err.Error()))...)
+		e = eventRemoveFailed
+	}
+	a.ofUnit(ctx, e, r, err)
+}
+
+func (a *audit) ended(ctx context.Context, r *record, st *systemd.Status) {
+	e := exitOf(st)
+	a.ofUnit(ctx, eventUnitEnded, r, nil,
+		journal.Field{Name: "BROKER_RESULT", Value: st.Result},
+		journal.Field{Name: "BROKER_EXIT_CODE", Value: strconv.Itoa(int(e.GetCode()))},
+		journal.Field{Name: "BROKER_EXIT_SIGNAL", Value: strconv.Itoa(int(e.GetSignal()))})
+}
+
+// unwanted records a unit that the policy in force would refuse to start.
+func (a *audit) unwanted(ctx context.Context, r *record, sha256 string, err error) {
+	a.ofUnit(ctx, eventUnitUnwanted, r, err, journal.Field{Name: fieldPolicy, Value: sha256})
+}
+
+func (a *audit) ofUnit(ctx context.Context, e *event, r *record, err error, more ...journal.Field) {
+	if !a.may(a.life, r.client) {
 		return
 	}
-	a.log.LogAttrs(ctx, slog.LevelInfo, good, attrs...)
+	fields := []journal.Field{
+		{Name: fieldClient, Value: r.client},
+		{Name: fieldUnit, Value: r.unit},
+		{Name: fieldObject, Value: r.unit},
+		{Name: fieldID, Value: r.id},
+		{Name: fieldRule, Value: r.rule},
+		{Name: fieldUser, Value: r.user},
+	}
+	if id := requestID(ctx); id != "" {
+		fields = append([]journal.Field{{Name: fieldRequestID, Value: id}}, fields...)
+	}
+	if r.session != "" {
+		fields = append(fields, journal.Field{Name: fieldSession, Value: r.session})
+	}
+	fields = append(fields, more...)
+	_ = a.write(e, reasonOf(err), append(fields, labelFields(r.labels)...))
 }
 
-type requestIDKey struct{}
-
-// requestID names the RPC that ctx belongs to, in answers and in the journal.
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+func (a *audit) policyLoaded(sha256 string) {
+	_ = a.write(eventPolicyLoaded, "", []journal.Field{{Name: fieldPolicy, Value: sha256}})
 }
 
-func withRequestID(ctx context.Context) context.Context {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return context.WithValue(ctx, requestIDKey{}, hex.EncodeToString(b[:]))
+func (a *audit) policyRefused(inForce string, err error) {
+	_ = a.write(eventPolicyRefused, clip(err.Error()), []journal.Field{{Name: fieldPolicy, Value: inForce}})
 }
 
-func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	ctx = withRequestID(ctx)
-	defer s.recovered(info.FullMethod)
-	resp, err = handler(ctx, req)
+// write is an error if the sink did not take the record, which is counted and
+// told when it does again.
+func (a *audit) write(e *event, reason string, fields []journal.Field) error {
+	all := []journal.Field{{Name: "MESSAGE_ID", Value: e.id}, {Name: "BROKER_OUTCOME", Value: e.outcome}}
+	if reason != "" {
+		fields = append(fields, journal.Field{Name: fieldReason, Value: reason})
+	}
+	err := a.sink.Write(journal.Record{Priority: e.priority, Message: messageOf(e, reason, fields), Fields: append(all, fields...)})
 	if err != nil {
-		return nil, s.failed(ctx, info.FullMethod, err)
+		a.lost.Add(1)
+		return err
 	}
-	return resp, nil
+	if n := a.lost.Swap(0); n > 0 {
+		a.suppressed("could not be written", int(n))
+	}
+	return nil
 }
 
-func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	ctx := withRequestID(ss.Context())
-	defer s.recovered(info.FullMethod)
-	return s.failed(ctx, info.FullMethod, handler(srv, contextStream{ss, ctx}))
+// may asks the limiter for one record, and tells how many it suppressed before.
+func (a *audit) may(l *limiter, key string) bool {
+	ok, n := l.take(key)
+	if n > 0 {
+		a.suppressed("of "+key, n)
+	}
+	if !ok {
+		a.tellLater()
+	}
+	return ok
 }
 
-// contextStream is a stream with the request's id in its context.
-type contextStream struct {
-	grpc.ServerStream
-	ctx context.Context
+// mayComplain reports whether a failed call may be logged.
+func (a *audit) mayComplain(ctx context.Context) bool {
+	p, err := peerOf(ctx)
+	return err != nil || a.may(a.refusals, peerKey(p))
 }
 
-// Context implements grpc.ServerStream.
-func (s contextStream) Context() context.Context { return s.ctx }
+func (a *audit) suppressed(what string, n int) {
+	_ = a.write(eventSuppressed, strconv.Itoa(n)+" records "+what, []journal.Field{{Name: "BROKER_SUPPRESSED", Value: strconv.Itoa(n)}})
+}
 
-// failed logs an error once and translates it once.
-func (s *Server) failed(ctx context.Context, method string, err error) error {
+func (a *audit) tellLater() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tell == nil {
+		a.tell = time.AfterFunc(tellAfter, a.flush)
+	}
+}
+
+// flush tells what was suppressed and not yet told.
+func (a *audit) flush() {
+	a.mu.Lock()
+	if a.tell != nil {
+		a.tell.Stop()
+		a.tell = nil
+	}
+	a.mu.Unlock()
+	for _, l := range []*limiter{a.refusals, a.life} {
+		for key, n := range l.drain() {
+			a.suppressed("of "+key, n)
+		}
+	}
+}
+
+// question is what was decided on: what the client sent, what the broker read in
+// it, and the policy that was in force.
+type question struct {
+	spec    *brokerv1.UnitSpec
+	request *policy.Request
+	policy  string
+}
+
+func peerKey(p policy.Peer) string { return "uid " + strconv.FormatUint(uint64(p.UID), 10) }
+
+func peerFields(p policy.Peer) []journal.Field {
+	return []journal.Field{
+		{Name: fieldPeerUID, Value: strconv.FormatUint(uint64(p.UID), 10)},
+		{Name: "BROKER_PEER_PID", Value: strconv.Itoa(int(p.PID))},
+	}
+}
+
+func labelFields(labels map[string]string) []journal.Field {
+	var all []journal.Field
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		all = append(all, journal.Field{Name: k, Value: labels[k]})
+	}
+	return all
+}
+
+func directiveNames(r *policy.Request) string {
+	names := make([]string, 0, len(r.Directives))
+	for _, d := range r.Directives {
+		names = append(names, d.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// reasonOf is the text of an error without the values of directives that are
+// meant for secrets.
+func reasonOf(err error) string {
 	if err == nil {
-		return nil
+		return ""
 	}
-	if ctx.Err() == nil {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "request failed",
-			slog.String("BROKER_REQUEST_ID", requestID(ctx)),
-			slog.String("BROKER_METHOD", method),
-			slog.String("BROKER_REASON", err.Error()))
+	denial, ok := errors.AsType[*policy.Denial](err)
+	if !ok || denial.Subject != "directive" {
+		return clip(err.Error())
 	}
-	return statusOf(err, requestID(ctx))
+	shown := *denial
+	if name, _, _ := strings.Cut(shown.Value, "="); refusedDirective(name) {
+		shown.Value = name
+	}
+	return clip(shown.Error())
 }
 
-// recovered logs a panic and lets it end the process: the state is not known
-// then, and the next broker reads it anew from systemd.
-func (s *Server) recovered(method string) {
-	if v := recover(); v != nil {
-		s.log.Error("internal error; the broker ends and is started again", slog.String("BROKER_METHOD", method),
-			slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
-		panic(v)
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
 	}
+	return strings.ToValidUTF8(s[:maxText], "") + " …"
+}
+
+// inMessage are the fields that MESSAGE repeats, in this order.
+var inMessage = []string{fieldRequestID, fieldUnit, fieldRule, "BROKER_RESULT", "BROKER_EXIT_CODE", "BROKER_EXIT_SIGNAL", fieldPeerUID}
+
+// messageOf is the record on one line, for people to read.
+func messageOf(e *event, reason string, fields []journal.Field) string {
+	var text strings.Builder
+	text.WriteString(e.text)
+	for _, name := range inMessage {
+		i := slices.IndexFunc(fields, func(f journal.Field) bool { return f.Name == name })
+		if i >= 0 {
+			text.WriteString(" " + strings.ToLower(strings.TrimPrefix(name, "BROKER_")) + "=" + onOneLine(fields[i].Value))
+		}
+	}
+	if reason != "" {
+		text.WriteString(": " + onOneLine(reason))
+	}
+	return text.String()
+}
+
+func onOneLine(s string) string {
+	if plain(s) {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+// logSink writes audit records to a log.
+type logSink struct{ log *slog.Logger }
+
+// Write implements Sink.
+func (s logSink) Write(r journal.Record) error {
+	level := slog.LevelInfo
+	switch {
+	case r.Priority <= journal.Err:
+		level = slog.LevelError
+	case r.Priority <= journal.Warning:
+		level = slog.LevelWarn
+	}
+	attrs := make([]slog.Attr, 0, len(r.Fields))
+	for _, f := range r.Fields {
+		attrs = append(attrs, slog.String(f.Name, f.Value))
+	}
+	s.log.LogAttrs(context.Background(), level, r.Message, attrs...)
+	return nil
 }

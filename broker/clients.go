@@ -83,6 +83,7 @@ func (s *Server) caller(ctx context.Context) (*policy.Client, error) {
 	}
 	c, ok := s.clients.Load().byUID[p.UID]
 	if !ok {
+		s.audit.refusedPeer(p)
 		return nil, notAClient(p)
 	}
 	return c, nil

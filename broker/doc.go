@@ -10,14 +10,17 @@
 //
 //  1. peercred.go: the kernel's uid must belong to a client of the policy, else
 //     the connection is closed before a byte of it is parsed.
-//  2. audit.go, errors.go: every call is recorded and its error translated.
+//  2. calls.go, errors.go: every call gets an id, and its error is translated.
 //  3. validate.go: the message becomes a policy.Request, or is refused.
-//  4. start.go: policy.Decide, on exactly the request that is executed.
+//  4. start.go: policy.Decide, on exactly the request that is executed. audit.go
+//     writes the decision down; what cannot be recorded is not started.
 //  5. start.go: what the unit needs is prepared: descriptors (fds.go), the
 //     environment (environment.go), the root directory (root.go).
 //  6. unit.From turns the decision, and only a decision, into a unit.
 //  7. systemd.Conn.Start takes only such a unit.
 //
 // The broker keeps nothing on disk. What it knows of its units it reads from
-// PID 1 when it starts (registry.go), so it can be killed at any time.
+// PID 1 when it starts (registry.go), so it can be killed at any time. What was
+// asked for lies below /run for a later policy to be compared with (requests.go,
+// reconcile.go), and decides nothing.
 package broker

@@ -67,7 +67,8 @@ func statusOf(err error, requestID string) error {
 		return status.Error(codes.NotFound, err.Error())
 	case errors.Is(err, errOtherContent):
 		return status.Error(codes.AlreadyExists, err.Error())
-	case errors.As(err, &passing), errors.Is(err, errStopping), errors.Is(err, errLeft), errors.Is(err, systemd.ErrNotStarted),
+	case errors.As(err, &passing), errors.Is(err, errStopping), errors.Is(err, errLeft), errors.Is(err, errUnrecorded), errors.Is(err, errTooMany),
+		errors.Is(err, systemd.ErrNotStarted),
 		errors.Is(err, systemd.ErrNotConnected), errors.Is(err, systemd.ErrOutcomeUnknown), errors.Is(err, systemd.ErrClosed):
 		return status.Error(codes.Unavailable, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):

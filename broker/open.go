@@ -57,7 +57,7 @@ func (s *Server) tryOpen(whole, ctx context.Context, r *record, dirs *brokerv1.D
 		fds.close()
 		return errors.Join(err, errLeft)
 	}
-	if err := s.start(whole, opener, d, fds, r); err != nil {
+	if err := s.start(whole, opener, d, openingSpec(d), fds, r); err != nil {
 		return err
 	}
 	defer s.abandon(whole, opener)
@@ -94,6 +94,15 @@ func (s *Server) decideOpening(ctx context.Context, r *record, dirs *brokerv1.Di
 		Directories: policy.Directories{Alloc: dirs.GetAlloc(), Local: dirs.GetLocal(), Secrets: dirs.GetSecrets()},
 		Resources:   policy.Resources{MemoryMax: openMemory, TasksMax: openTasks},
 	})
+}
+
+// openingSpec is what is on record of the unit that opens directories.
+func openingSpec(d *policy.Decision) *brokerv1.UnitSpec {
+	r := d.Request()
+	return &brokerv1.UnitSpec{
+		Id: r.ID, Name: r.Name, Labels: r.Labels, Command: r.Command, Args: r.Args, User: r.User, WorkingDirectory: r.WorkingDirectory,
+		Directories: &brokerv1.Directories{Alloc: r.Directories.Alloc, Local: r.Directories.Local, Secrets: r.Directories.Secrets},
+	}
 }
 
 // nullFDs are standard input, output and error of what says nothing to anybody.

@@ -205,6 +205,14 @@ func (g *registry) find(client string, h *brokerv1.Handle) (*record, error) {
 	return r, nil
 }
 
+// get returns the record of a unit.
+func (g *registry) get(unit string) (*record, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r, ok := g.byUnit[unit]
+	return r, ok
+}
+
 // known reports whether unit is one of the broker's.
 func (g *registry) known(unit string) bool {
 	g.mu.Lock()

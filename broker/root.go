@@ -21,6 +21,8 @@ type dirs struct {
 	roots string
 	// starts holds what units are started from, see startFiles.
 	starts string
+	// requests: see requestsDir.
+	requests string
 }
 
 // hostReadOnly is all that a unit sees of the host, read-only. What a host does
@@ -62,11 +64,12 @@ var (
 // earlier broker left and is safe to run again while units use the root.
 func makeDirs(runtime string) (dirs, error) {
 	d := dirs{
-		root:   filepath.Join(runtime, "root"),
-		roots:  filepath.Join(runtime, "roots"),
-		starts: filepath.Join(runtime, "starts"),
+		root:     filepath.Join(runtime, "root"),
+		roots:    filepath.Join(runtime, "roots"),
+		starts:   filepath.Join(runtime, "starts"),
+		requests: filepath.Join(runtime, requestsDir),
 	}
-	for path, mode := range map[string]fs.FileMode{d.roots: 0o755, d.starts: 0o700} {
+	for path, mode := range map[string]fs.FileMode{d.roots: 0o755, d.starts: 0o700, d.requests: 0o700} {
 		if err := makeDir(path, mode); err != nil {
 			return dirs{}, err
 		}

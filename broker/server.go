@@ -40,7 +40,7 @@ type Systemd interface {
 	Close() error
 }
 
-// Config is what a Server is made of. All fields must be set.
+// Config is what a Server is made of. All fields but Audit must be set.
 type Config struct {
 	// Connect opens the connection to PID 1 that reports changes of the units
 	// that watch selects.
@@ -52,6 +52,9 @@ type Config struct {
 	// RuntimeDir is the broker's directory below /run, writable by root only.
 	RuntimeDir string
 	Log        *slog.Logger
+	// Audit takes the record of each decision and of each event in the life of a
+	// unit; nil for Log.
+	Audit Sink
 	// Version is the broker's own, for Info.
 	Version string
 }
@@ -101,7 +104,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		config: c, log: c.Log, audit: &audit{c.Log},
+		config: c, log: c.Log, audit: newAudit(c.Audit, c.Log),
 		units: newRegistry(pool), fds: newFDStore(), closing: make(chan struct{}),
 		readPeer: readPeer, startTimeout: startTimeout,
 		counters: newCounters(), began: time.Now(),
@@ -134,6 +137,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := s.clearStaged(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.clearRequests(ctx); err != nil {
+		return nil, fmt.Errorf("cannot clear the requests of units that are gone: %w", err)
+	}
 	return s, s.clearStarts()
 }
 
@@ -158,11 +164,22 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 		s.refresh(ctx, name)
 	}
 	s.policy.Store(p)
+	if p.SHA256() != "" {
+		s.audit.policyLoaded(p.SHA256())
+	}
+	s.tellUnwanted(ctx, p)
 	return nil
 }
 
+// PolicyRefused records that a new policy could not be loaded; the one in force
+// stays.
+func (s *Server) PolicyRefused(err error) { s.audit.policyRefused(s.policy.Load().SHA256(), err) }
+
 // Close ends the connection to PID 1. The units go on.
-func (s *Server) Close() { _ = s.systemd.Close() }
+func (s *Server) Close() {
+	s.audit.flush()
+	_ = s.systemd.Close()
+}
 
 // Units is the number of units the server knows.
 func (s *Server) Units() int { return len(s.units.names()) }

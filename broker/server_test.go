@@ -91,6 +91,7 @@ type world struct {
 	fds    string
 	run    string
 	tokens int // made so far
+	audit  auditLog
 	stop   func()
 
 	// cpus are those of the host, if set; confined is what every unit that a broker
@@ -177,7 +178,7 @@ func (w *world) boot(p *policy.Policy) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
 	w.server, err = New(w.t.Context(), Config{
-		Policy: p, RuntimeDir: w.run, Log: log, Version: "1.2.3", Mounts: &w.mounts,
+		Policy: p, RuntimeDir: w.run, Log: log, Audit: &w.audit, Version: "1.2.3", Mounts: &w.mounts,
 		Connect: func(ctx context.Context, watch func(string) bool) (Systemd, error) {
 			return systemd.Dial(ctx, systemd.Options{PrivatePath: w.pid1.SocketPath(), BusPath: "/nonexistent", Logger: log, Watch: watch})
 		},

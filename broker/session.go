@@ -34,18 +34,15 @@ func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerS
 	if err != nil {
 		return err
 	}
-	d, err := s.decide(ctx, req.GetSpec(), func(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
+	d, err := s.decide(ctx, ofSession, req.GetSpec(), func(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, error) {
 		return sessionRequest(spec, labelPrefix, parent.rule)
-	})
+	}, func(d *policy.Decision) error { return sameView(newRecord(d, ""), parent, d) })
 	if err != nil {
 		return err
 	}
 	r := newRecord(d, "")
 	r.session = parent.unit
-	if err := sameView(r, parent, d); err != nil {
-		return err
-	}
-	exit, err := s.session(ctx, r, d, key, parent, func() error {
+	exit, err := s.session(ctx, r, d, req.GetSpec(), key, parent, func() error {
 		return stream.Send(&brokerv1.ExecInUnitResponse{})
 	})
 	if err != nil {
@@ -108,7 +105,7 @@ func sameView(r, parent *record, d *policy.Decision) error {
 // session runs r to its end and leaves nothing of it. It calls executed when the
 // program has been.
 func (s *Server) session(
-	ctx context.Context, r *record, d *policy.Decision, key fdKey, parent *record, executed func() error,
+	ctx context.Context, r *record, d *policy.Decision, spec *brokerv1.UnitSpec, key fdKey, parent *record, executed func() error,
 ) (*brokerv1.Exit, error) {
 	if ended(s.closing) {
 		return nil, errStopping
@@ -127,7 +124,7 @@ func (s *Server) session(
 	whole := context.WithoutCancel(ctx)
 	begin, cancel := context.WithTimeout(whole, s.startTimeout)
 	defer cancel()
-	if err := s.start(begin, r, d, s.fds.take(key), parent); err != nil {
+	if err := s.start(begin, r, d, spec, s.fds.take(key), parent); err != nil {
 		return nil, err
 	}
 	defer s.abandon(whole, r)

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -24,7 +25,7 @@ func (s *Server) CheckStart(ctx context.Context, req *brokerv1.CheckStartRequest
 	if err := known(req); err != nil {
 		return nil, err
 	}
-	d, err := s.decide(ctx, req.GetSpec(), request)
+	d, err := s.decide(ctx, ofCheck, req.GetSpec(), request, nil)
 	if denial, ok := errors.AsType[*policy.Denial](err); ok {
 		return &brokerv1.CheckStartResponse{Denial: denialMessage(denial, requestID(ctx))}, nil
 	}
@@ -42,7 +43,7 @@ func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) 
 	if err := known(req); err != nil {
 		return nil, err
 	}
-	d, err := s.decide(ctx, req.GetSpec(), request)
+	d, err := s.decide(ctx, ofStart, req.GetSpec(), request, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +54,12 @@ func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) 
 	return &brokerv1.StartUnitResponse{Unit: s.units.snapshot(r)}, nil
 }
 
-// decide asks the policy in force about what read makes of spec. Nothing starts
-// without the decision it returns.
+// decide asks the policy in force about what read makes of spec, and veto, if
+// there is one, about what it allows. Nothing starts without the decision it
+// returns, and it returns none that is not recorded.
 func (s *Server) decide(
-	ctx context.Context, spec *brokerv1.UnitSpec, read func(*brokerv1.UnitSpec, string) (*policy.Request, error),
+	ctx context.Context, of decisionEvents, spec *brokerv1.UnitSpec,
+	read func(*brokerv1.UnitSpec, string) (*policy.Request, error), veto func(*policy.Decision) error,
 ) (*policy.Decision, error) {
 	p, err := peerOf(ctx)
 	if err != nil {
@@ -65,6 +68,7 @@ func (s *Server) decide(
 	rules := s.policy.Load()
 	client, ok := rules.Client(p.UID)
 	if !ok {
+		s.audit.refusedPeer(p)
 		return nil, notAClient(p)
 	}
 	r, err := read(spec, labelPrefix(client))
@@ -72,8 +76,14 @@ func (s *Server) decide(
 		return nil, err
 	}
 	d, err := rules.Decide(p, r)
-	s.audit.decided(ctx, p, r, d, rules.SHA256(), err)
-	return d, err
+	if err == nil && veto != nil {
+		err = veto(d)
+	}
+	unrecorded := s.audit.decided(ctx, of, p, client, &question{spec, r, rules.SHA256()}, d, err)
+	if err = cmp.Or(err, unrecorded); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // labelPrefix is what every label of a client's units starts with, so that no
@@ -105,7 +115,7 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 	s.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.startTimeout)
 		defer cancel()
-		run <- s.start(ctx, r, d, fds, nil)
+		run <- s.start(ctx, r, d, spec, fds, nil)
 	})
 	select {
 	case err := <-run:
@@ -151,9 +161,12 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 // start. When that fails, nothing is left behind, or r is kept until what PID 1
 // may have of it is removed. It closes fds. A session's parent is the unit beside
 // which it runs.
-func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, fds descriptors, parent *record) error {
+func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, spec *brokerv1.UnitSpec, fds descriptors, parent *record) error {
 	defer fds.close()
-	st, err := s.run(ctx, r, d, fds, parent)
+	st, err := s.run(ctx, r, d, spec, fds, parent)
+	if err != nil && !leavesUnit(err) {
+		s.forgetRequest(r.unit)
+	}
 	s.audit.started(ctx, r, d, err)
 	if s.units.finish(r, &st, err) {
 		s.reap(ctx, r.unit, &st)
@@ -173,7 +186,9 @@ func leavesUnit(err error) bool {
 	return other || errors.Is(err, systemd.ErrOutcomeUnknown) || errors.Is(err, errLeft)
 }
 
-func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds descriptors, parent *record) (systemd.Status, error) {
+func (s *Server) run(
+	ctx context.Context, r *record, d *policy.Decision, spec *brokerv1.UnitSpec, fds descriptors, parent *record,
+) (systemd.Status, error) {
 	req := d.Request()
 	if err := s.checkCommand(req.Command); err != nil {
 		return systemd.Status{}, err
@@ -219,6 +234,9 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 	}
 	// PID 1 has bound them when the program is executed.
 	defer unstage()
+	if err := s.keepRequest(r.unit, spec); err != nil {
+		return systemd.Status{}, err
+	}
 	u, err := unit.From(d, host)
 	if err != nil {
 		return systemd.Status{}, err

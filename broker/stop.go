@@ -228,9 +228,10 @@ func (s *Server) drop(ctx context.Context, r *record) error {
 			return fmt.Errorf("cannot remove %s: %w", r.unit, err)
 		}
 	}
+	s.forgetRequest(r.unit) // before another start can have the id
+	s.removeRoot(r.unit)
 	if s.units.remove(r) {
 		s.unstage(ctx, r.unit)
 	}
-	s.removeRoot(r.unit)
 	return nil
 }

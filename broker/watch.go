@@ -143,7 +143,9 @@ func (s *Server) refresh(ctx context.Context, name string) {
 // failed unit has been emptied by systemd; only one that remains after a
 // successful exit can hold processes.
 func (s *Server) reap(ctx context.Context, name string, st *systemd.Status) {
-	s.audit.ended(name, st)
+	if r, ok := s.units.get(name); ok {
+		s.audit.ended(ctx, r, st)
+	}
 	if st.ActiveState != systemd.Active {
 		return
 	}

@@ -170,7 +170,7 @@ func startError(err error, c *drivers.TaskConfig) error {
 func denied(err error) (string, bool) {
 	for _, detail := range status.Convert(err).Details() {
 		if d, ok := detail.(*brokerv1.Denial); ok {
-			return fmt.Sprintf("%s %q is refused by the policy of systemd-brokerd: %s (an operator of this node sees the decision with: journalctl BROKER_REQUEST_ID=%s)",
+			return fmt.Sprintf("%s %q is refused by the policy of systemd-brokerd: %s (an operator of this node sees the decision with: journalctl -x BROKER_REQUEST_ID=%s)",
 				d.GetSubject(), d.GetValue(), d.GetReason(), d.GetRequestId()), true
 		}
 	}

@@ -29,7 +29,7 @@ func diagnose(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	h := &doctor.Host{Kernel: kernelRelease()}
 	if h.Policy, h.PolicyError = loadPolicy(*dir); h.PolicyError == nil {
-		h.InForce = inForce(h.Policy)
+		h.InForce = inForceText(h.Policy.SHA256())
 	}
 	names, err := hostUsers()
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/coreos/go-systemd/v22/journal"
+	"nomad-systemd-driver/broker"
+	"nomad-systemd-driver/broker/journal"
 )
 
 // newLog makes the daemon's log: structured journal records under systemd,
@@ -20,11 +21,11 @@ import (
 func newLog(name string, level slog.Level, stderr io.Writer) (*slog.Logger, error) {
 	switch name {
 	case "auto":
-		if os.Getenv("JOURNAL_STREAM") != "" && journal.Enabled() {
-			return slog.New(&journalHandler{level: level}), nil
+		if os.Getenv("JOURNAL_STREAM") != "" {
+			return slog.New(&journalHandler{socket: journal.New(journal.Path), level: level}), nil
 		}
 	case "journal":
-		return slog.New(&journalHandler{level: level}), nil
+		return slog.New(&journalHandler{socket: journal.New(journal.Path), level: level}), nil
 	case "stderr":
 	default:
 		return nil, fmt.Errorf("--log %q is not journal, stderr or auto", name)
@@ -36,8 +37,18 @@ func newLog(name string, level slog.Level, stderr io.Writer) (*slog.Logger, erro
 // each attribute is a field of its own and cannot pass for another. An
 // attribute whose name is not a journal field's gets one under BROKER_.
 type journalHandler struct {
-	level slog.Level
-	attrs []slog.Attr
+	socket *journal.Socket
+	level  slog.Level
+	attrs  []slog.Attr
+}
+
+// auditSink is where audit records go: to the journal if the log does, whatever
+// its level, else (nil) into the log.
+func auditSink(log *slog.Logger) broker.Sink {
+	if h, ok := log.Handler().(*journalHandler); ok {
+		return h.socket
+	}
+	return nil
 }
 
 // Enabled implements slog.Handler.
@@ -45,13 +56,13 @@ func (h *journalHandler) Enabled(_ context.Context, l slog.Level) bool { return 
 
 // Handle implements slog.Handler.
 func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
-	fields := make(map[string]string, r.NumAttrs()+len(h.attrs)+1)
+	fields := make([]journal.Field, 0, r.NumAttrs()+len(h.attrs))
 	var text strings.Builder
 	text.WriteString(r.Message)
 	add := func(a slog.Attr) bool {
 		value := a.Value.String()
 		name := fieldName(a.Key)
-		fields[name] = value
+		fields = append(fields, journal.Field{Name: name, Value: value})
 		text.WriteString(" " + strings.ToLower(strings.TrimPrefix(name, "BROKER_")) + "=" + strconv.Quote(value))
 		return true
 	}
@@ -59,32 +70,37 @@ func (h *journalHandler) Handle(_ context.Context, r slog.Record) error {
 		add(a)
 	}
 	r.Attrs(add)
-	return journal.Send(text.String(), priority(r.Level), fields)
+	return h.socket.Write(journal.Record{Priority: priority(r.Level), Message: text.String(), Fields: fields})
 }
 
 // WithAttrs implements slog.Handler.
 func (h *journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &journalHandler{h.level, append(slices.Clip(h.attrs), attrs...)}
+	return &journalHandler{h.socket, h.level, append(slices.Clip(h.attrs), attrs...)}
 }
 
 // WithGroup implements slog.Handler; groups are not used.
 func (h *journalHandler) WithGroup(string) slog.Handler { return h }
 
 func fieldName(key string) string {
-	if key == strings.ToUpper(key) {
+	if journal.ValidName(key) {
 		return key
 	}
-	return "BROKER_" + strings.ToUpper(key)
+	return "BROKER_" + strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(key))
 }
 
 func priority(l slog.Level) journal.Priority {
 	switch {
 	case l >= slog.LevelError:
-		return journal.PriErr
+		return journal.Err
 	case l >= slog.LevelWarn:
-		return journal.PriWarning
+		return journal.Warning
 	case l >= slog.LevelInfo:
-		return journal.PriInfo
+		return journal.Info
 	}
-	return journal.PriDebug
+	return journal.Debug
 }

@@ -28,6 +28,7 @@ Usage:
   systemd-brokerd units [flags]          list the units of all clients
   systemd-brokerd doctor [flags]         check this host, and say how to mend it
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
+  systemd-brokerd reconcile [flags]      list, or end, units the policy would refuse
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
   systemd-brokerd version                print the version
@@ -76,6 +77,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if len(args) > 0 && args[0] == "check" {
 			return policyCheck(args[1:], stdout, stderr)
 		}
+	case "reconcile":
+		return reconcile(ctx, args, stdout, stderr)
 	case "directives":
 		return listDirectives(args, stdout, stderr)
 	case "profiles":

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker"
-	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
 )
 
@@ -25,12 +24,13 @@ type options struct {
 	listen, listenFDs, logName string
 	group                      string
 	level                      slog.Level
+	watch                      bool
 }
 
 const serveAbout = `Runs the daemon. Under systemd it takes its two sockets from
 systemd-brokerd.socket and systemd-brokerd-fds.socket; elsewhere --listen and
---listen-fds name them. SIGHUP loads the policy again; a policy with mistakes
-leaves the one in force. SIGTERM ends the daemon; the tasks go on.`
+--listen-fds name them. The policy is loaded again when its files change, and at
+SIGHUP; one with mistakes leaves the one in force. SIGTERM ends the daemon; the tasks go on.`
 
 func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	var o options
@@ -41,7 +41,8 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 	flags.StringVar(&o.listenFDs, "listen-fds", "", "path of the descriptor socket, when not started by a socket unit")
 	flags.StringVar(&o.group, "socket-group", "nomad", "group that may connect, with --listen")
 	flags.StringVar(&o.logName, "log", "auto", "where the log goes: journal, stderr, or auto")
-	flags.TextVar(&o.level, "log-level", slog.LevelInfo, "the least that is logged: debug, info, warn, error; from warn on, not even what was allowed")
+	flags.BoolVar(&o.watch, "watch", true, "load the policy again when its files change")
+	flags.TextVar(&o.level, "log-level", slog.LevelInfo, "the least that is logged: debug, info, warn, error; audit records go to the journal whatever it is")
 	verbose := flags.Bool("verbose", false, "the same as --log-level debug")
 	if err := parse(flags, args); err != nil {
 		return err
@@ -67,9 +68,11 @@ func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer sockets.close()
-	p, status := firstPolicy(o.policyDir, log)
+	policies := newReloader(o, log)
+	defer policies.close()
+	p, mistake := policies.first()
 	server, err := broker.New(ctx, broker.Config{
-		Policy: p, RuntimeDir: o.runtimeDir, Log: log, Version: version,
+		Policy: p, RuntimeDir: o.runtimeDir, Log: log, Audit: auditSink(log), Version: version,
 		Mounts: mountsClient(o.runtimeDir),
 		Connect: func(ctx context.Context, watch func(string) bool) (broker.Systemd, error) {
 			return systemd.Dial(ctx, systemd.Options{Logger: log, Watch: watch})
@@ -79,6 +82,10 @@ func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
 		return err
 	}
 	defer server.Close()
+	policies.apply, policies.refuse = server.SetPolicy, server.PolicyRefused
+	if mistake != nil {
+		server.PolicyRefused(mistake)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -94,56 +101,15 @@ func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
 			}
 		})
 	}
-	wg.Go(func() { reloadOnHangup(ctx, o.policyDir, server, log, status) })
+	wg.Go(func() { policies.run(ctx) })
 	wg.Go(func() { feedWatchdog(ctx, server, log) })
-	notify(log, daemon.SdNotifyReady+"\nSTATUS="+status)
+	notify(log, daemon.SdNotifyReady+"\nSTATUS="+policies.status(nil))
 	log.Info("ready", slog.String("version", version), slog.Int("units", server.Units()))
 	err = server.Serve(ctx, sockets.api)
 	notify(log, daemon.SdNotifyStopping)
 	cancel(err)
 	wg.Wait()
 	return err
-}
-
-// firstPolicy is the policy at start. With mistakes in it nothing may start,
-// but what runs can still be watched and stopped.
-func firstPolicy(dir string, log *slog.Logger) (*policy.Policy, string) {
-	p, err := loadPolicy(dir)
-	if err != nil {
-		log.Error("the policy cannot be loaded; no unit can be started until it is mended and reloaded", slog.Any("error", err))
-		return policy.DenyAll(), "Denying all: the policy cannot be loaded, see the log."
-	}
-	return p, inForce(p)
-}
-
-// inForce is what the daemon says of itself, and "status" looks for.
-func inForce(p *policy.Policy) string { return "Policy " + p.SHA256()[:12] + " in force." }
-
-// reloadOnHangup loads the policy anew at each SIGHUP, until ctx ends.
-func reloadOnHangup(ctx context.Context, dir string, server *broker.Server, log *slog.Logger, status string) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, unix.SIGHUP)
-	defer signal.Stop(hup)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-		}
-		notify(log, daemon.SdNotifyReloading)
-		p, err := loadPolicy(dir)
-		if err == nil {
-			err = server.SetPolicy(ctx, p)
-		}
-		if err != nil {
-			log.Error("the policy cannot be loaded; the one in force stays", slog.Any("error", err))
-			notify(log, daemon.SdNotifyReady+"\nSTATUS=The last reload failed, see the log. "+status)
-			continue
-		}
-		status = inForce(p)
-		log.Info("policy loaded", slog.String("BROKER_POLICY_SHA256", p.SHA256()))
-		notify(log, daemon.SdNotifyReady+"\nSTATUS="+status)
-	}
 }
 
 // notify tells systemd about the daemon's state (sd_notify(3)); elsewhere it

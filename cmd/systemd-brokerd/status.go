@@ -117,7 +117,7 @@ func readOverall(ctx context.Context, pid1 inspect.Systemd, dir string) (*overal
 		p = policy.DenyAll()
 	} else {
 		o.Policy.SHA256 = p.SHA256()
-		o.Policy.InForce = strings.Contains(o.Broker.Text, inForce(p))
+		o.Policy.InForce = strings.Contains(o.Broker.Text, inForceText(p.SHA256()))
 		if !o.Policy.InForce && o.Broker.State == systemd.Active {
 			o.problem("the policy on disk is not the one in force: systemctl reload " + inspect.Service)
 		}

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -75,28 +73,6 @@ func TestStrangerIsClosedOnBeforeAnyHTTP2Byte(t *testing.T) {
 	if out := run(t, "journalctl", "-u", "systemd-brokerd", "-o", "cat", "--since", since, "BROKER_PEER_UID=0"); !strings.Contains(out, "connection refused") {
 		t.Errorf("the audit log has no word of it: %s", out)
 	}
-}
-
-func TestReloadWithAMistakeKeepsThePolicy(t *testing.T) {
-	bad := filepath.Join(policyDir, "90-bad.hcl")
-	if err := os.WriteFile(bad, []byte("version = 1\nrule \"x\" {\n  cleint = \"nomad\"\n}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = os.Remove(bad)
-		run(t, "systemctl", "reload", "systemd-brokerd")
-	})
-	out, err := exec.Command("systemd-brokerd", "policy", "check").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "90-bad.hcl:3") || !strings.Contains(string(out), "cleint") {
-		t.Errorf("policy check says %v: %s", err, out)
-	}
-	if out, err := exec.Command("systemctl", "reload", "systemd-brokerd").CombinedOutput(); err == nil {
-		t.Errorf("systemctl reload does not tell: %s", out)
-	}
-	// A bare SIGHUP finds the mistake as well.
-	run(t, "systemctl", "kill", "--signal=HUP", "systemd-brokerd")
-	j := submit(t, task{Config: command()})
-	j.await("complete")
 }
 
 func TestWithoutAPolicyNothingStarts(t *testing.T) {
