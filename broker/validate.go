@@ -80,6 +80,12 @@ func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, erro
 	return checked(spec, labelPrefix, checkCommandPath, checkLogging)
 }
 
+// Request is what a client's specification of a unit asks the policy, read as for
+// StartUnit; the error says what is malformed in it.
+func Request(spec *brokerv1.UnitSpec, c *policy.Client) (*policy.Request, error) {
+	return request(spec, labelPrefix(c))
+}
+
 // sessionRequest is request for a session beside a unit that the rule allowed.
 func sessionRequest(spec *brokerv1.UnitSpec, labelPrefix, rule string) (*policy.Request, error) {
 	r, err := checked(spec, labelPrefix, checkSession)

@@ -40,6 +40,8 @@ func (c *compiler) rule(name string, r *reader) {
 	who := r.str("client", `"nomad"`)
 	l := &rule{
 		name:   name,
+		file:   r.src.name,
+		line:   r.src.lineOf(r.head.start),
 		exec:   execOf(r.block("exec", execSchema)),
 		runAs:  c.runAs(name, r.block("run_as", runAsSchema)),
 		limits: limitsOf(r.block("limits", limitsSchema)),

@@ -52,6 +52,8 @@ type client struct {
 // mention it does not allow.
 type rule struct {
 	name   string
+	file   string // where it stands
+	line   int
 	exec   execMatcher
 	runAs  runAsMatcher
 	limits limits

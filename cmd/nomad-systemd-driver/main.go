@@ -6,6 +6,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 
@@ -25,9 +27,20 @@ Put it into the agent's plugin_dir and add to the agent's configuration:
       fd_socket     = "/run/systemd-brokerd/fds.sock"
     }
   }
+
+nomad-systemd-driver requests --help tells what a policy makes of a job.
 `
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "requests" {
+		switch err := requests(os.Args[2:], os.Stdin, os.Stdout, os.Stderr); {
+		case err == nil, errors.Is(err, flag.ErrHelp):
+		default:
+			fmt.Fprintln(os.Stderr, "nomad-systemd-driver:", err)
+			os.Exit(2)
+		}
+		return
+	}
 	if len(os.Args) > 1 {
 		fmt.Printf(usage, driver.Version)
 		return

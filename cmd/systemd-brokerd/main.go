@@ -23,6 +23,7 @@ driver) as transient systemd services, within what the operator's policy allows.
 Usage:
   systemd-brokerd serve [flags]          run the daemon
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
+  systemd-brokerd policy explain [FILE]  what each rule makes of requests
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
   systemd-brokerd version                print the version
@@ -32,7 +33,8 @@ The daemon is normally started by systemd-brokerd.socket and reads its policy
 from /etc/systemd-brokerd/policy.d/*.hcl. Its log, with a record of every
 decision, is in the journal: journalctl -u systemd-brokerd.
 
-Exit status: 0 success, 1 failure, 2 wrong usage.
+Exit status: 0 success, 1 failure, 2 wrong usage. The policy tools: 0 all is as it
+should be, 1 something is denied or not so, 2 it could not be found out.
 `
 
 // errUsage is a command line that was explained to the user already.
@@ -43,8 +45,13 @@ func main() {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
 		os.Exit(2)
+	case errors.Is(err, errDenied):
+		os.Exit(1) // the output says it all
 	default:
 		fmt.Fprintln(os.Stderr, "systemd-brokerd:", err)
+		if _, ok := errors.AsType[mistakeError](err); ok {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -58,8 +65,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "serve":
 		return serve(ctx, args, stderr)
 	case "policy":
-		if len(args) > 0 && args[0] == "check" {
-			return policyCheck(args[1:], stdout, stderr)
+		if len(args) > 0 {
+			if run, ok := policyTools[args[0]]; ok {
+				return run(args[1:], os.Stdin, stdout, stderr)
+			}
 		}
 	case "directives":
 		return listDirectives(args, stdout, stderr)

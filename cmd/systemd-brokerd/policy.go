@@ -23,7 +23,7 @@ const (
 	profileDir = "profiles"
 )
 
-func policyCheck(args []string, stdout, stderr io.Writer) error {
+func policyCheck(args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("systemd-brokerd policy check",
 		"Loads the policy as the daemon would and reports its mistakes. Changes nothing.", stderr)
 	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
@@ -44,9 +44,18 @@ func loadPolicy(dir string) (*policy.Policy, error) {
 	if err := checkOwners(dir, ".hcl"); err != nil {
 		return nil, err
 	}
-	profiles, err := ownProfiles(dir)
-	if err != nil {
+	if _, err := ownProfiles(dir); err != nil {
 		return nil, err
+	}
+	return readPolicy(dir)
+}
+
+// readPolicy is loadPolicy for the tools, which put nothing in force: it does not
+// ask who can write to the files.
+func readPolicy(dir string) (*policy.Policy, error) {
+	var profiles fs.FS
+	if own := profilesOf(dir); isDir(own) {
+		profiles = os.DirFS(own)
 	}
 	names, err := hostUsers()
 	if err != nil {
@@ -58,12 +67,21 @@ func loadPolicy(dir string) (*policy.Policy, error) {
 // ownProfiles are the operator's, in the directory beside that of the policy; nil
 // if it is not there.
 func ownProfiles(policyDir string) (fs.FS, error) {
-	dir := filepath.Join(filepath.Dir(filepath.Clean(policyDir)), profileDir)
+	dir := profilesOf(policyDir)
 	err := checkOwners(dir, ".conf")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return os.DirFS(dir), err
+}
+
+func profilesOf(policyDir string) string {
+	return filepath.Join(filepath.Dir(filepath.Clean(policyDir)), profileDir)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // checkOwners refuses a directory whose files with this suffix others can change.
