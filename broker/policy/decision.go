@@ -20,6 +20,7 @@ type Decision struct {
 	tasksMax uint64
 	profile  string
 	values   []directive.Setting
+	quota    Quota
 }
 
 // Rule is the name of the rule that allows the request.
@@ -56,6 +57,10 @@ func (d *Decision) Values() []directive.Setting { return slices.Clone(d.values) 
 // TasksMax is the limit of processes and threads: what the request asks for, or
 // else the rule's own. It is never 0.
 func (d *Decision) TasksMax() uint64 { return d.tasksMax }
+
+// Quota bounds the units of the rule together. It takes knowledge of the units
+// there are, so that whoever starts one must ask.
+func (d *Decision) Quota() Quota { return d.quota }
 
 // Denial says why a request is refused. Its text is for the author of the job:
 // it names what was asked for and the way on, and says nothing of the policy

@@ -10,10 +10,9 @@ type Verdict struct {
 	// File and Line are where the rule stands.
 	File string
 	Line int
-	// Passed counts the checks that the rule passes, of Checks.
-	Passed, Checks int
-	// Denial is why it refuses; nil if it accepts.
-	Denial *Denial
+	// Denials are the checks that fail, in the order in which they are asked; none
+	// if the rule accepts.
+	Denials []*Denial
 }
 
 // Explanation is a decision with what led to it.
@@ -23,7 +22,7 @@ type Explanation struct {
 	Decision *Decision
 	Denial   *Denial
 	// Rules are the verdicts of the client's rules: those that accept, and then
-	// the nearest miss first.
+	// the nearest miss first: the fewest checks that fail.
 	Rules []Verdict
 }
 
@@ -43,13 +42,15 @@ func (p *Policy) Explain(peer Peer, r *Request) *Explanation {
 	}
 	e.Client = c.Name
 	for _, l := range c.rules {
-		v := Verdict{Rule: l.name, File: l.file, Line: l.line, Passed: firstFailure(c, l, r), Checks: len(checks)}
-		if v.Passed < len(checks) {
-			v.Denial = checks[v.Passed].explain(only(c, l), l, r)
+		v := Verdict{Rule: l.name, File: l.file, Line: l.line}
+		for _, check := range checks {
+			if !check.accept(c, l, r) {
+				v.Denials = append(v.Denials, check.explain(only(c, l), l, r))
+			}
 		}
 		e.Rules = append(e.Rules, v)
 	}
-	slices.SortStableFunc(e.Rules, func(a, b Verdict) int { return b.Passed - a.Passed })
+	slices.SortStableFunc(e.Rules, func(a, b Verdict) int { return len(a.Denials) - len(b.Denials) })
 	return e
 }
 

@@ -45,7 +45,8 @@ type User struct {
 // client is a Client with the rules that are about it, sorted by name.
 type client struct {
 	Client
-	rules []*rule
+	rules  []*rule
+	nevers []*never // sorted by name
 }
 
 // rule allows what all of its parts allow together. What a part does not
@@ -61,6 +62,11 @@ type rule struct {
 	// profiles are what a job may choose from; the first is taken if it does not.
 	profiles   []*Profile
 	directives directivesMatcher
+	// labels, args and networks are free where a rule does not mention them.
+	labels   []labelMatcher
+	args     *argsMatcher
+	networks []Network
+	quota    Quota
 	// sessions allows any program of the unit's view to run beside the unit.
 	sessions bool
 }
@@ -88,6 +94,8 @@ type limits struct {
 	memoryMax       uint64
 	memoryUnlimited bool
 	tasksMax        uint64
+	cpuPercent      uint64 // of one CPU; 0 for no limit
+	cpuWeight       uint64 // 0 for no limit
 }
 
 // DenyAll is the policy to serve when there is none: it knows no client.

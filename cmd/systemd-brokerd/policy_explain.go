@@ -15,8 +15,8 @@ import (
 
 const explainAbout = `Usage: systemd-brokerd policy explain [flags] [REQUESTS.json]
 
-Says what the policy decides on requests, and for each rule the first check that
-fails, the nearest miss first. Requests are in JSON, from the file or standard
+Says what the policy decides on requests, and for each rule how many checks fail
+and the first of them, the nearest miss first; --json lists them all. Requests are in JSON, from the file or standard
 input, as nomad-systemd-driver makes them of a job:
 
   nomad job run -output JOB.nomad.hcl | nomad-systemd-driver requests |
@@ -92,12 +92,10 @@ type denialJSON struct {
 }
 
 type verdictJSON struct {
-	Rule   string      `json:"rule"`
-	File   string      `json:"file"`
-	Line   int         `json:"line"`
-	Passed int         `json:"checks_passed"`
-	Checks int         `json:"checks"`
-	Denial *denialJSON `json:"denial,omitempty"`
+	Rule    string        `json:"rule"`
+	File    string        `json:"file"`
+	Line    int           `json:"line"`
+	Denials []*denialJSON `json:"denials,omitempty"`
 }
 
 func newExplained(spec *brokerv1.UnitSpec, e *policy.Explanation) explained {
@@ -109,7 +107,11 @@ func newExplained(spec *brokerv1.UnitSpec, e *policy.Explanation) explained {
 		out.Allowed, out.Rule = true, e.Decision.Rule()
 	}
 	for _, v := range e.Rules {
-		out.Rules = append(out.Rules, verdictJSON{v.Rule, v.File, v.Line, v.Passed, v.Checks, newDenial(v.Denial)})
+		rule := verdictJSON{Rule: v.Rule, File: v.File, Line: v.Line}
+		for _, d := range v.Denials {
+			rule.Denials = append(rule.Denials, newDenial(d))
+		}
+		out.Rules = append(out.Rules, rule)
 	}
 	return out
 }
@@ -137,13 +139,13 @@ func printExplained(stdout io.Writer, all []explained) error {
 			continue
 		}
 		var rows strings.Builder
-		rows.WriteString("  RULE\tWHERE\tCHECKS\tFIRST THAT FAILS\n")
+		rows.WriteString("  RULE\tWHERE\tFAILS\tFIRST\n")
 		for _, v := range e.Rules {
-			failed := "none, the rule allows it"
-			if v.Denial != nil {
-				failed = fmt.Sprintf("%s %q", v.Denial.Subject, v.Denial.Value)
+			first := "nothing: the rule allows it"
+			if len(v.Denials) > 0 {
+				first = fmt.Sprintf("%s %q", v.Denials[0].Subject, v.Denials[0].Value)
 			}
-			fmt.Fprintf(&rows, "  %s\t%s:%d\t%d of %d\t%s\n", v.Rule, v.File, v.Line, v.Passed, v.Checks, failed)
+			fmt.Fprintf(&rows, "  %s\t%s:%d\t%d\t%s\n", v.Rule, v.File, v.Line, len(v.Denials), first)
 		}
 		table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 		if _, err := io.WriteString(table, rows.String()); err != nil {
