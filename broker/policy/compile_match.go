@@ -49,13 +49,7 @@ func (c *Client) LabelPrefix() string { return strings.ToUpper(c.UnitPrefix) + "
 
 // labelsOf reads a block whose attributes are names of labels without the prefix.
 func labelsOf(r *reader, prefix string) []labelMatcher {
-	open := schema{}
-	for _, b := range r.body.Blocks {
-		if b.Type == "labels" {
-			open.attributes = append(open.attributes, slices.Collect(maps.Keys(b.Body.Attributes))...)
-		}
-	}
-	b := r.block("labels", open)
+	b := r.open("labels")
 	if b == nil {
 		return nil
 	}

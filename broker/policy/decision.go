@@ -73,6 +73,8 @@ type Denial struct {
 	Value string
 	// Reason is the reason and the remedy, without a full stop.
 	Reason string
+	// Never is the name of the never that forbids it, empty if rules do not allow it.
+	Never string
 }
 
 // Error implements error in one sentence on one line.

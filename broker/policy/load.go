@@ -21,7 +21,8 @@ const (
 	maxTotalBytes = 8 << 20
 )
 
-// Load reads each file named *.hcl in the root of fsys, hidden ones aside, and
+// Load reads each file named *.hcl in the root of fsys, hidden ones and tests
+// (*.policytest.hcl) aside, and
 // makes one policy of them, with the profiles in the root of profiles, which may
 // be nil, and those that every broker has. It reads each file once; the policy is
 // that snapshot. Names become numbers here and now. Anything it does not
@@ -61,7 +62,8 @@ func readFiles(fsys fs.FS, suffix string) ([]*source, error) {
 	var files []*source
 	total := 0
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), suffix) || strings.HasPrefix(e.Name(), ".") {
+		test := strings.HasSuffix(e.Name(), testSuffix)
+		if !strings.HasSuffix(e.Name(), suffix) || strings.HasPrefix(e.Name(), ".") || test != (suffix == testSuffix) {
 			continue
 		}
 		if len(files) == maxFiles {

@@ -39,7 +39,7 @@ func (n *never) matches(c *client, r *Request) bool {
 
 func (n *never) denial(r *Request) *Denial {
 	return &Denial{
-		Subject: n.parts[0].subject, Value: n.parts[0].value(r),
+		Subject: n.parts[0].subject, Value: n.parts[0].value(r), Never: n.name,
 		Reason: fmt.Sprintf("never %q of the policy forbids it, whatever its rules say; change the task, or ask the operator", n.name),
 	}
 }

@@ -24,6 +24,7 @@ Usage:
   systemd-brokerd serve [flags]          run the daemon
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
   systemd-brokerd policy explain [FILE]  what each rule makes of requests
+  systemd-brokerd policy test [flags]    run the tests beside the policy
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
   systemd-brokerd version                print the version

@@ -12,6 +12,7 @@ import (
 var policyTools = map[string]func(args []string, stdin io.Reader, stdout, stderr io.Writer) error{
 	"check":   policyCheck,
 	"explain": policyExplain,
+	"test":    policyTest,
 }
 
 // errDenied is an answer that is not the good one, and has been printed.
