@@ -86,6 +86,11 @@ func Request(spec *brokerv1.UnitSpec, c *policy.Client) (*policy.Request, error)
 	return request(spec, labelPrefix(c))
 }
 
+// SessionRequest is Request for a session beside a unit that the rule allowed.
+func SessionRequest(spec *brokerv1.UnitSpec, c *policy.Client, rule string) (*policy.Request, error) {
+	return sessionRequest(spec, labelPrefix(c), rule)
+}
+
 // sessionRequest is request for a session beside a unit that the rule allowed.
 func sessionRequest(spec *brokerv1.UnitSpec, labelPrefix, rule string) (*policy.Request, error) {
 	r, err := checked(spec, labelPrefix, checkSession)

@@ -29,9 +29,17 @@ const (
 // understand is an error, and there is no policy then. An error in a file is a
 // [*LoadError].
 func Load(fsys fs.FS, names Resolver, profiles fs.FS) (*Policy, error) {
+	return LoadWith(fsys, names, profiles, "", nil)
+}
+
+// LoadWith is Load of one more file, unless its name is empty.
+func LoadWith(fsys fs.FS, names Resolver, profiles fs.FS, more string, text []byte) (*Policy, error) {
 	files, err := readFiles(fsys, ".hcl")
 	if err != nil {
 		return nil, err
+	}
+	if more != "" {
+		files = append(files, &source{name: more, text: text})
 	}
 	if len(files) == 0 {
 		return nil, errors.New("the policy directory holds no file named *.hcl; write one, or install the starter policy")

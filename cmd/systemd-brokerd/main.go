@@ -25,6 +25,9 @@ Usage:
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
   systemd-brokerd policy explain [FILE]  what each rule makes of requests
   systemd-brokerd policy test [flags]    run the tests beside the policy
+  systemd-brokerd policy suggest         rules for what the journal says was denied
+  systemd-brokerd policy diff OLD NEW    what another policy answers otherwise
+  systemd-brokerd policy init            a policy to start from
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
   systemd-brokerd version                print the version

@@ -52,7 +52,10 @@ func loadPolicy(dir string) (*policy.Policy, error) {
 
 // readPolicy is loadPolicy for the tools, which put nothing in force: it does not
 // ask who can write to the files.
-func readPolicy(dir string) (*policy.Policy, error) {
+func readPolicy(dir string) (*policy.Policy, error) { return readPolicyWith(dir, "", "") }
+
+// readPolicyWith is readPolicy of one more file, unless its name is empty.
+func readPolicyWith(dir, more, text string) (*policy.Policy, error) {
 	var profiles fs.FS
 	if own := profilesOf(dir); isDir(own) {
 		profiles = os.DirFS(own)
@@ -61,7 +64,7 @@ func readPolicy(dir string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return policy.Load(os.DirFS(dir), names, profiles)
+	return policy.LoadWith(os.DirFS(dir), names, profiles, more, []byte(text))
 }
 
 // ownProfiles are the operator's, in the directory beside that of the policy; nil

@@ -11,7 +11,10 @@ import (
 // daemon, or changes anything.
 var policyTools = map[string]func(args []string, stdin io.Reader, stdout, stderr io.Writer) error{
 	"check":   policyCheck,
+	"diff":    policyDiff,
 	"explain": policyExplain,
+	"init":    policyInit,
+	"suggest": policySuggest,
 	"test":    policyTest,
 }
 

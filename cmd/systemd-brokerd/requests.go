@@ -90,3 +90,11 @@ func clientOf(p *policy.Policy, name string) (*policy.Client, error) {
 	}
 	return nil, fmt.Errorf("the policy has no client %q; it has %s", name, strings.Join(names, ", "))
 }
+
+// recordedRequest is what a recorded decision was about.
+func recordedRequest(rec recorded, c *policy.Client) (*policy.Request, error) {
+	if rec.session {
+		return broker.SessionRequest(rec.spec, c, rec.rule)
+	}
+	return requestOf(rec.spec, c)
+}
