@@ -23,19 +23,83 @@ const (
 	profileDir = "profiles"
 )
 
+const checkAbout = `Loads the policy as the daemon would and reports its mistakes, and rules that allow
+more or less than they seem to. Changes nothing.
+
+Exit status: 0 the policy can be loaded, 1 it has mistakes, or warnings with --strict.`
+
 func policyCheck(args []string, _ io.Reader, stdout, stderr io.Writer) error {
-	flags := newFlags("systemd-brokerd policy check",
-		"Loads the policy as the daemon would and reports its mistakes. Changes nothing.", stderr)
+	flags := newFlags("systemd-brokerd policy check", checkAbout, stderr)
 	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
+	strict := flags.Bool("strict", false, "fail on warnings, too")
+	asJSON := flags.Bool("json", false, "print JSON")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	p, err := loadPolicy(*dir)
+	if *asJSON {
+		report := newCheckReport(p, err)
+		if jerr := encodeJSON(stdout, report); jerr != nil {
+			return jerr
+		}
+		if err != nil || *strict && len(report.Warnings) > 0 {
+			return errDenied
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s: good, sha256 %s\n", *dir, p.SHA256())
+	warnings := p.Lint(exists)
+	for _, w := range warnings {
+		place := ""
+		if w.File != "" {
+			place = fmt.Sprintf("%s:%d: ", w.File, w.Line)
+		}
+		fmt.Fprintf(stdout, "%swarning: %s: %s\n", place, w.Block, w.Text)
+	}
+	if *strict && len(warnings) > 0 {
+		return errDenied
+	}
 	return nil
+}
+
+// checkReport is what is said of a policy in JSON.
+type checkReport struct {
+	SHA256   string        `json:"sha256,omitempty"`
+	Mistake  *mistakeJSON  `json:"mistake,omitempty"`
+	Warnings []warningJSON `json:"warnings"`
+}
+
+type mistakeJSON struct {
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Problem string `json:"problem"`
+}
+
+type warningJSON struct {
+	Block string `json:"block"`
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+	Text  string `json:"text"`
+}
+
+func newCheckReport(p *policy.Policy, err error) *checkReport {
+	report := &checkReport{Warnings: []warningJSON{}}
+	if err != nil {
+		report.Mistake = &mistakeJSON{Problem: err.Error()}
+		if e, ok := errors.AsType[*policy.LoadError](err); ok {
+			report.Mistake = &mistakeJSON{e.File, e.Line, e.Column, e.Problem}
+		}
+		return report
+	}
+	report.SHA256 = p.SHA256()
+	for _, w := range p.Lint(exists) {
+		report.Warnings = append(report.Warnings, warningJSON{w.Block, w.File, w.Line, w.Text})
+	}
+	return report
 }
 
 // loadPolicy reads the policy in dir. Whoever can write to the policy is root,

@@ -150,13 +150,10 @@ func describeHost(user, alloc string, names *users.Users) starterHost {
 		h.AllocDir = usual[max(i, 0)]
 	}
 	var programs []string
-	for _, name := range interpreters {
+	for _, name := range policy.Interpreters {
 		if path := "/usr/bin/" + name; exists(path) {
 			programs = append(programs, path)
 		}
-	}
-	if len(programs) > 0 {
-		h.Example = programs[len(programs)-1]
 	}
 	h.Programs = strings.Join(programs, ", ")
 	for _, name := range []string{"www-data", "nginx", "postgres", "redis", "app"} {

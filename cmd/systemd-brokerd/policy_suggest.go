@@ -26,9 +26,6 @@ of the policy. Changes nothing.
 Exit status: 0 every denial is allowed by now or by a rule that is printed, 1 some are
 not, 2 the policy, the input or the command line is wrong.`
 
-// interpreters run whatever their arguments say.
-var interpreters = []string{"bash", "busybox", "dash", "env", "java", "node", "perl", "php", "ruby", "sh", "python3"}
-
 func policySuggest(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("systemd-brokerd policy suggest", suggestAbout, stderr)
 	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
@@ -215,7 +212,7 @@ func (w *wish) text(n int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# %d × %s", w.times, oneLine(w.denial))
-	if slices.Contains(interpreters, path.Base(w.command)) {
+	if slices.Contains(policy.Interpreters, path.Base(w.command)) {
 		line("# This program runs what its arguments say, and they are not recorded: add args.")
 	}
 	name := notInNames.ReplaceAllString(w.label("JOB_ID")+"-"+w.label("TASK_NAME"), "_")
