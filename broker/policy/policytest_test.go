@@ -46,6 +46,40 @@ func TestShippedPolicies(t *testing.T) {
 	}
 }
 
+// TestTutorial holds the policy and the tests of docs/policy-tutorial.md to what it
+// says of them.
+func TestTutorial(t *testing.T) {
+	tutorial, err := os.ReadFile("../../docs/policy-tutorial.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(tutorial), "```hcl\n")
+	starter, err := os.ReadFile(starterPolicy + "/10-nomad.hcl")
+	if err != nil || len(blocks) != 3 {
+		t.Fatalf("%d blocks, %v", len(blocks), err)
+	}
+	rule, _, _ := strings.Cut(blocks[1], "```")
+	texts, _, _ := strings.Cut(blocks[2], "```")
+	p, err := policy.Load(fstest.MapFS{"10-nomad.hcl": {Data: starter}, "20-report.hcl": {Data: []byte(rule)}}, host(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := policy.LoadTests(fstest.MapFS{"a.policytest.hcl": {Data: []byte(texts)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := p.RunTests(tests)
+	if len(tests) != 2 || report.Failed > 0 {
+		t.Errorf("%d tests, %d fail", len(tests), report.Failed)
+	}
+	for _, m := range report.Mutants {
+		line := "no test notices: " + m.Block + ", " + m.Change
+		if m.Block == `rule "report"` && (m.KilledBy == "") != strings.Contains(string(tutorial), line) {
+			t.Errorf("of %q the tutorial says the contrary (noticed by %q)", line, m.KilledBy)
+		}
+	}
+}
+
 const policyOfTheTests = oneClient + `
 rule "r" {
   client      = "nomad"

@@ -59,7 +59,7 @@ func TestSuggestedRulesAllowWhatWasDeniedAndNoMore(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	for _, want := range []string{
-		`paths = ["/usr/bin/id"]`, `log_drivers = ["journal", "none"]`, `memory_max = "3MiB"`, `TASK_NAME = ["web"]`, `TASK_NAME = ["a*b"]`,
+		`paths = ["/usr/bin/id"]`, `log_drivers = ["journal", "none"]`, `memory_max = "3MiB"`, `TASK_NAME  = ["web"]`, `TASK_NAME  = ["a*b"]`,
 		`names = ["LimitNOFILE"`, "# 2 × ", "dynamic_user = true",
 	} {
 		if !strings.Contains(text, want) {

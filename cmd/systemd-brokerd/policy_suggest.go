@@ -229,7 +229,7 @@ func (w *wish) text(n int) string {
 	line("  labels {")
 	for _, name := range taskLabels {
 		if v, ok := w.labels[name]; ok {
-			line("    %s = [%q]", name, unwritable.ReplaceAllString(v, "*"))
+			line("    %-10s = [%q]", name, unwritable.ReplaceAllString(v, "*"))
 		}
 	}
 	line("  }\n")
