@@ -2,7 +2,10 @@
 
 package policy
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Decide says whether the peer may have what it asks for: exactly if no never
 // forbids it, and some single rule of the peer's client accepts the whole request. If several do,
@@ -16,6 +19,9 @@ func (p *Policy) Decide(peer Peer, r *Request) (*Decision, error) {
 			Subject: "client", Value: "uid " + strconv.FormatUint(uint64(peer.UID), 10),
 			Reason: "the policy names no client with this uid; ask the operator to add a client block for its user",
 		}
+	}
+	if c.Unit != "" && peer.Unit != c.Unit {
+		return nil, notItsUnit(c, peer)
 	}
 	if n := c.forbidden(r); n != nil {
 		return nil, n.denial(r)
@@ -34,6 +40,15 @@ func (p *Policy) Decide(peer Peer, r *Request) (*Decision, error) {
 		}
 	}
 	return nil, checks[furthest].explain(c, nearest, r)
+}
+
+// notItsUnit denies what a client asks from elsewhere than its service.
+func notItsUnit(c *client, peer Peer) *Denial {
+	return &Denial{
+		Subject: "client", Value: peer.Unit,
+		Reason: fmt.Sprintf("policy client %q must connect from its own service, and the kernel does not say that it did (it can since Linux 6.5); "+
+			"ask the operator to correct or delete unit of the client", c.Name),
+	}
 }
 
 // noRule denies what a client without rules asks for.

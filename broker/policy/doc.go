@@ -33,6 +33,7 @@
 //	  unit_prefix, slice     where its units live, shared with no other client
 //	  alloc_root             where the directories of its units are
 //	  max_units
+//	  unit                   the peer's service; absent: any
 //	rule "NAME"
 //	  client                 whom it is for
 //	  log_drivers            of fds, journal and none; absent: no unit at all

@@ -30,6 +30,8 @@ type Client struct {
 	Slice string
 	// AllocRoot is the only directory whose contents the client may show to units.
 	AllocRoot string
+	// Unit is the service from which the client must connect; empty for any.
+	Unit string
 	// MaxUnits is how many units the client may have at a time.
 	MaxUnits int
 }
@@ -121,6 +123,9 @@ func (p *Policy) Clients() []*Client {
 	slices.SortFunc(all, func(a, b *Client) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
+
+// Peer is the client as it may ask.
+func (c *Client) Peer() Peer { return Peer{UID: c.UID, Unit: c.Unit} }
 
 // SHA256 identifies the files the policy was read from, names and contents, in
 // hexadecimal. It is empty for [DenyAll].

@@ -191,7 +191,7 @@ func (t *Test) run(p *Policy) string {
 		r.Labels[c.LabelPrefix()+k] = v
 	}
 	r.Directories = Directories{Alloc: c.AllocRoot + "/test/alloc", Local: c.AllocRoot + "/test/task/local", Secrets: c.AllocRoot + "/test/task/secrets"}
-	d, err := p.Decide(Peer{UID: c.UID}, &r)
+	d, err := p.Decide(c.Peer(), &r)
 	switch {
 	case err == nil && t.allow == d.Rule():
 		return ""

@@ -179,7 +179,7 @@ func answer(p *policy.Policy, rec recorded) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	d, err := p.Decide(policy.Peer{UID: c.UID}, r)
+	d, err := p.Decide(c.Peer(), r)
 	if err != nil {
 		return "denied: " + strings.TrimPrefix(err.Error(), "policy refuses "), true
 	}

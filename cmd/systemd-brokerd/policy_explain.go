@@ -55,7 +55,7 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 		if err != nil {
 			return mistake(fmt.Errorf("%s: request %d: %w", path, i+1, err))
 		}
-		all = append(all, newExplained(spec, p.Explain(policy.Peer{UID: c.UID}, r)))
+		all = append(all, newExplained(spec, p.Explain(c.Peer(), r)))
 	}
 	if *asJSON {
 		err = encodeJSON(stdout, all)

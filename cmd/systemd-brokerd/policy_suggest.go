@@ -110,7 +110,7 @@ func wishesOf(p *policy.Policy, records []recorded) (wanted, forbidden []*wish, 
 			malformed++
 			continue
 		}
-		_, err = p.Decide(policy.Peer{UID: c.UID}, r)
+		_, err = p.Decide(c.Peer(), r)
 		denial, denied := errors.AsType[*policy.Denial](err)
 		if !denied {
 			continue
@@ -140,7 +140,7 @@ func wishesOf(p *policy.Policy, records []recorded) (wanted, forbidden []*wish, 
 }
 
 func (w *wish) forbidden(p *policy.Policy) bool {
-	_, err := p.Decide(policy.Peer{UID: w.client.UID}, w.requests[0])
+	_, err := p.Decide(w.client.Peer(), w.requests[0])
 	d, ok := errors.AsType[*policy.Denial](err)
 	return ok && d.Never != ""
 }
@@ -193,7 +193,7 @@ func (w *wish) rule(dir string, n int) (text, denial string, err error) {
 // denied is what of the wish the policy denies still.
 func (w *wish) denied(p *policy.Policy) *policy.Denial {
 	for _, r := range w.requests {
-		_, err := p.Decide(policy.Peer{UID: w.client.UID}, r)
+		_, err := p.Decide(w.client.Peer(), r)
 		if d, ok := errors.AsType[*policy.Denial](err); ok {
 			return d
 		}
