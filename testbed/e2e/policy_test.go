@@ -45,7 +45,7 @@ func TestPolicyMatchers(t *testing.T) {
 		{"policymatchers-never", matchedTask("tick", "--forbidden=1"), `never "e2e-forbidden"`, `never "e2e-forbidden"`},
 		{"policymatchers-network", network, `network "host"`, `network "host"`},
 		{"policymatchers-weight", large, "cpu_weight 101", "cpu_weight 101"},
-		{"othermatchers", labels, "policy refuses", `labels "NOMAD_JOB_ID=othermatchers"`},
+		{"othermatchers", labels, "is refused by the policy", `labels "NOMAD_JOB_ID=othermatchers"`},
 	} {
 		t.Run(row.id, func(t *testing.T) {
 			t.Parallel()
@@ -111,8 +111,9 @@ func TestPolicyTools(t *testing.T) {
 	if out := run(t, "sh", "-c", "nomad job run -output "+dir+"/job.nomad.hcl | /usr/libexec/nomad/plugins/nomad-systemd-driver requests | systemd-brokerd policy explain"); !strings.Contains(out, "allowed by rule") {
 		t.Errorf("policy explain: %s", out)
 	}
-	if out := run(t, "systemd-brokerd", "policy", "test"); !strings.Contains(out, "7 of 7 tests pass") {
+	run(t, "sh", "-c", "mkdir "+dir+"/starter "+dir+"/policy.d && cp "+policyDir+"/10-nomad.* "+dir+"/starter")
+	if out := run(t, "systemd-brokerd", "policy", "test", "--strict", "--policy", dir+"/starter"); !strings.Contains(out, "7 of 7 tests pass") {
 		t.Errorf("policy test: %s", out)
 	}
-	run(t, "sh", "-c", "mkdir -p "+dir+"/policy.d && systemd-brokerd policy init >"+dir+"/policy.d/10-nomad.hcl && systemd-brokerd policy check --policy "+dir+"/policy.d")
+	run(t, "sh", "-c", "systemd-brokerd policy init >"+dir+"/policy.d/10-nomad.hcl && systemd-brokerd policy check --policy "+dir+"/policy.d")
 }
