@@ -53,7 +53,7 @@ func (s *Server) tryOpen(whole, ctx context.Context, r *record, dirs *brokerv1.D
 	if err != nil {
 		return err
 	}
-	if _, first, err := s.units.reserve(opener, 0); err != nil || !first {
+	if _, first, err := s.units.reserve(opener, 0, policy.Quota{}); err != nil || !first {
 		fds.close()
 		return errors.Join(err, errLeft)
 	}

@@ -101,8 +101,10 @@ func readPeer(conn net.Conn) (policy.Peer, error) {
 	}
 	var cred *unix.Ucred
 	var credErr error
+	service := ""
 	if err := raw.Control(func(fd uintptr) {
 		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		service = peerUnit(int(fd))
 	}); err != nil {
 		return policy.Peer{}, fmt.Errorf("cannot identify the peer: %v", err)
 	}
@@ -112,5 +114,5 @@ func readPeer(conn net.Conn) (policy.Peer, error) {
 	if cred == nil || cred.Uid == invalidUID || cred.Uid == overflowUID {
 		return policy.Peer{}, errors.New("cannot identify the peer: its user has no number here")
 	}
-	return policy.Peer{UID: cred.Uid, PID: cred.Pid}, nil
+	return policy.Peer{UID: cred.Uid, PID: cred.Pid, Unit: service}, nil
 }

@@ -33,6 +33,8 @@ const (
 	fieldCPUs = "BROKER_CPUS"
 	// fieldSession is the unit beside which a session runs.
 	fieldSession = "BROKER_SESSION_OF"
+	// fieldMemory is the unit's memory limit in bytes, for quotas; absent if it has none.
+	fieldMemory = "BROKER_MEMORY_MAX"
 )
 
 // ephemeralUser stands for the user of a unit with an ephemeral uid; no user
@@ -50,6 +52,7 @@ type record struct {
 	session          string // see fieldSession; empty for what clients know as units
 	labels           map[string]string
 	cpus             []uint32 // see fieldCPUs
+	memory           uint64   // see fieldMemory
 
 	// started is closed when the start has ended, well or not.
 	started chan struct{}
@@ -87,6 +90,9 @@ func (r *record) fields(uid uint32) map[string]string {
 	if len(r.cpus) > 0 {
 		f[fieldCPUs] = formatCPUList(r.cpus)
 	}
+	if r.memory > 0 {
+		f[fieldMemory] = strconv.FormatUint(r.memory, 10)
+	}
 	if r.session != "" {
 		f[fieldSession] = r.session
 	}
@@ -105,8 +111,9 @@ func recordOf(c *policy.Client, unit string, f map[string]string) (*record, bool
 	if err != nil {
 		return nil, false
 	}
+	memory, _ := strconv.ParseUint(f[fieldMemory], 10, 64) // absent in units of brokers before it
 	r := &record{
-		client: c.Name, id: f[fieldID], unit: unit, sha256: f[fieldSHA256], rule: f[fieldRule],
+		memory: memory, client: c.Name, id: f[fieldID], unit: unit, sha256: f[fieldSHA256], rule: f[fieldRule],
 		user: f[fieldUser], view: f[fieldView], session: f[fieldSession], labels: labels, cpus: cpus,
 	}
 	return r.begun(), true
@@ -120,12 +127,14 @@ type registry struct {
 	byKey    map[recordKey]*record
 	byUnit   map[string]*record
 	watchers map[*watcher]struct{}
+	starts   map[ruleKey][]time.Time // see quota.go
 	pool     *cpuPool
 }
 
 func newRegistry(pool *cpuPool) *registry {
 	return &registry{
 		pool:     pool,
+		starts:   make(map[ruleKey][]time.Time),
 		byKey:    make(map[recordKey]*record),
 		byUnit:   make(map[string]*record),
 		watchers: make(map[*watcher]struct{}),
@@ -133,8 +142,9 @@ func newRegistry(pool *cpuPool) *registry {
 }
 
 // reserve adds r, unless the client has a unit with this id; then it returns
-// that one and false. limit bounds the client's units.
-func (g *registry) reserve(r *record, limit int) (*record, bool, error) {
+// that one and false. limit bounds the client's units, quota those of
+// r's rule.
+func (g *registry) reserve(r *record, limit int, quota policy.Quota) (*record, bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if old, ok := g.byKey[recordKey{r.client, r.id}]; ok {
@@ -151,6 +161,9 @@ func (g *registry) reserve(r *record, limit int) (*record, bool, error) {
 	}
 	if limit > 0 && n >= limit {
 		return nil, false, &quotaError{"the client has reached the policy's max_units; stop tasks, or ask the operator to raise it"}
+	}
+	if err := g.takeQuotaLocked(r, quota, time.Now()); err != nil {
+		return nil, false, err
 	}
 	g.insertLocked(r)
 	return r, true, nil

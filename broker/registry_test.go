@@ -5,6 +5,7 @@ package broker
 import (
 	"testing"
 
+	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -40,7 +41,7 @@ func TestRegistryFollowsAUnit(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			g := newRegistry(&cpuPool{})
-			r, first, err := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0)
+			r, first, err := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0, policy.Quota{})
 			if err != nil || !first {
 				t.Fatal(first, err)
 			}
@@ -61,7 +62,7 @@ func TestRegistryFollowsAUnit(t *testing.T) {
 
 func TestRegistryHidesAUnitUntilItHasStarted(t *testing.T) {
 	g := newRegistry(&cpuPool{})
-	r, _, _ := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0)
+	r, _, _ := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0, policy.Quota{})
 	w := g.watch("c")
 	failed := &systemd.Status{InvocationID: "i1", ActiveState: "failed"}
 	g.update("u.service", nil)
@@ -83,33 +84,33 @@ func TestRegistryHidesAUnitUntilItHasStarted(t *testing.T) {
 
 func TestRegistryForgetsAFailedStart(t *testing.T) {
 	g := newRegistry(&cpuPool{})
-	r, _, _ := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0)
+	r, _, _ := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0, policy.Quota{})
 	g.finish(r, nil, errNotFound)
 	if len(g.names()) != 0 {
 		t.Error("the unit is still there")
 	}
-	if _, first, _ := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0); !first {
+	if _, first, _ := g.reserve((&record{client: "c", id: "id", unit: "u.service"}).begun(), 0, policy.Quota{}); !first {
 		t.Error("its id cannot be tried again")
 	}
 }
 
 func TestRegistryReservesAnIDOnceForEachClient(t *testing.T) {
 	g := newRegistry(&cpuPool{})
-	a, _, _ := g.reserve((&record{client: "a", id: "id", unit: "a.service"}).begun(), 1)
-	if again, first, err := g.reserve((&record{client: "a", id: "id", unit: "a.service"}).begun(), 1); again != a || first || err != nil {
+	a, _, _ := g.reserve((&record{client: "a", id: "id", unit: "a.service"}).begun(), 1, policy.Quota{})
+	if again, first, err := g.reserve((&record{client: "a", id: "id", unit: "a.service"}).begun(), 1, policy.Quota{}); again != a || first || err != nil {
 		t.Errorf("the same id gave %v, %v, %v", again, first, err)
 	}
-	if _, _, err := g.reserve((&record{client: "a", id: "id2", unit: "a2.service"}).begun(), 1); err == nil {
+	if _, _, err := g.reserve((&record{client: "a", id: "id2", unit: "a2.service"}).begun(), 1, policy.Quota{}); err == nil {
 		t.Error("a client went over its limit of units")
 	}
-	if _, first, err := g.reserve((&record{client: "b", id: "id", unit: "b.service"}).begun(), 1); !first || err != nil {
+	if _, first, err := g.reserve((&record{client: "b", id: "id", unit: "b.service"}).begun(), 1, policy.Quota{}); !first || err != nil {
 		t.Errorf("another client is held up: %v", err)
 	}
 }
 
 func TestRegistryShowsAUnitToItsOwnerAndRunOnly(t *testing.T) {
 	g := newRegistry(&cpuPool{})
-	r, _, _ := g.reserve((&record{client: "a", id: "id", unit: "u.service"}).begun(), 0)
+	r, _, _ := g.reserve((&record{client: "a", id: "id", unit: "u.service"}).begun(), 0, policy.Quota{})
 	g.finish(r, &systemd.Status{InvocationID: "i1", ActiveState: "active", SubState: "running"}, nil)
 	tests := []struct {
 		name, client string

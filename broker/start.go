@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"nomad-systemd-driver/broker/policy"
@@ -86,11 +85,7 @@ func (s *Server) decide(
 	return d, nil
 }
 
-// labelPrefix is what every label of a client's units starts with, so that no
-// client can write another's journal fields or the broker's own.
-func labelPrefix(c *policy.Client) string {
-	return strings.ToUpper(strings.ReplaceAll(c.UnitPrefix, "-", "_")) + "_"
-}
+func labelPrefix(c *policy.Client) string { return c.LabelPrefix() }
 
 // startOnce starts the unit of d, or waits for and returns the unit that the
 // same request started before.
@@ -100,7 +95,7 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 	if err != nil {
 		return nil, err
 	}
-	r, first, err := s.units.reserve(newRecord(d, sum), client.MaxUnits)
+	r, first, err := s.units.reserve(newRecord(d, sum), client.MaxUnits, d.Quota())
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +148,7 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 	r := &record{
 		client: client.Name, id: req.ID, unit: unit.Name(client.UnitPrefix, req.Name, req.ID),
 		sha256: sha256, rule: d.Rule(), user: user, view: viewOf(d), labels: req.Labels, cpus: req.Resources.CPUs,
+		memory: req.Resources.MemoryMax,
 	}
 	return r.begun()
 }

@@ -82,6 +82,17 @@ func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, erro
 	return checked(spec, labelPrefix, checkCommandPath, checkLogging, checkCredentials)
 }
 
+// Request is what a client's specification of a unit asks the policy, read as for
+// StartUnit; the error says what is malformed in it.
+func Request(spec *brokerv1.UnitSpec, c *policy.Client) (*policy.Request, error) {
+	return request(spec, labelPrefix(c))
+}
+
+// SessionRequest is Request for a session beside a unit that the rule allowed.
+func SessionRequest(spec *brokerv1.UnitSpec, c *policy.Client, rule string) (*policy.Request, error) {
+	return sessionRequest(spec, labelPrefix(c), rule)
+}
+
 // sessionRequest is request for a session beside a unit that the rule allowed.
 func sessionRequest(spec *brokerv1.UnitSpec, labelPrefix, rule string) (*policy.Request, error) {
 	r, err := checked(spec, labelPrefix, checkSession, checkSessionCredentials)

@@ -13,9 +13,8 @@ import (
 
 // resolveCommand turns the command of a job into a path in the task's view. An
 // absolute command is one already; any other is relative to the task's local/
-// directory, which localDir is on this host. What the job brings along is
-// looked at here, by the agent's own user, to say early what is wrong with it.
-func resolveCommand(command, localDir string) (string, error) {
+// directory.
+func resolveCommand(command string) (string, error) {
 	switch {
 	case command == "":
 		return "", errors.New(`config: command is missing; name the program to run, such as command = "local/server" or command = "/usr/bin/python3"`)
@@ -30,10 +29,16 @@ func resolveCommand(command, localDir string) (string, error) {
 		}
 		command = path.Join("/local", strings.TrimPrefix(clean, "local/"))
 	}
-	if rel, ok := strings.CutPrefix(command, "/local/"); ok {
-		return command, checkExecutable(localDir, rel)
-	}
 	return command, nil
+}
+
+// checkLocal looks at a program that the job brings along, by the agent's own
+// user, to say early what is wrong with it. localDir is /local on this host.
+func checkLocal(command, localDir string) error {
+	if rel, ok := strings.CutPrefix(command, "/local/"); ok {
+		return checkExecutable(localDir, rel)
+	}
+	return nil
 }
 
 // checkExecutable looks for rel below the task's local directory. It never

@@ -43,7 +43,10 @@ func TestResolveCommand(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := resolveCommand(tt.command, local)
+			got, err := resolveCommand(tt.command)
+			if err == nil {
+				err = checkLocal(got, local)
+			}
 			if tt.problem != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.problem) {
 					t.Errorf("got %q, %v; want an error with %q", got, err, tt.problem)

@@ -16,13 +16,23 @@ import (
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
-// unitSpec turns a task into what the broker is asked to start.
+// unitSpec turns a task into what the broker is asked to start, and looks at what
+// the job brought along.
 func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
+	spec, err := plannedSpec(c)
+	if err != nil {
+		return nil, err
+	}
+	return spec, checkLocal(spec.GetCommand(), c.TaskDir().LocalDir)
+}
+
+// plannedSpec is unitSpec for a task of which nothing is on this host yet.
+func plannedSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	var tc TaskConfig
 	if err := c.DecodeDriverConfig(&tc); err != nil {
 		return nil, fmt.Errorf("cannot read the task's config block: %w", err)
 	}
-	command, err := resolveCommand(tc.Command, c.TaskDir().LocalDir)
+	command, err := resolveCommand(tc.Command)
 	if err != nil {
 		return nil, err
 	}

@@ -17,21 +17,25 @@ type check struct {
 }
 
 // checks are all questions, in the order in which they are asked. Parts of a
-// request that no check looks at are free: arguments, environment, labels,
-// names and the working directory work with the rights of the unit's own user
-// inside its own view; a CPU weight counts only within the client's slice; a
-// set of CPUs takes away from the unit, and else from the client's own units only.
+// request that no check looks at are free: environment, names and the working
+// directory work with the rights of the unit's own user inside its own view; a CPU
+// weight counts only within the client's slice; a set of CPUs takes away from the
+// unit, and else from the client's own units only.
 var checks = []check{
+	{labelsAllowed, labelsDenied},
 	{commandAllowed, commandDenied},
+	{argsAllowed, argsDenied},
 	{userAllowed, userDenied},
 	{groupsAllowed, groupsDenied},
 	{directoriesAllowed, directoriesDenied},
 	{volumesAllowed, volumesDenied},
 	{resourcesAllowed, resourcesDenied},
 	{credentialsAllowed, credentialsDenied},
+	{cpuAllowed, cpuDenied},
 	{logDriverAllowed, logDriverDenied},
 	{profileAllowed, profileDenied},
 	{directivesAllowed, directivesDenied},
+	{networkAllowed, networkDenied},
 	{sessionAllowed, sessionDenied},
 }
 

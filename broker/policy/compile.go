@@ -19,7 +19,7 @@ const maxBlocks = 10000
 const version = 1
 
 var (
-	fileSchema = schema{[]string{"version"}, []string{"client", "rule"}}
+	fileSchema = schema{[]string{"version"}, []string{"client", "never", "rule"}}
 
 	// namePattern is for the names of clients and rules. They go into
 	// units, journal fields and messages.
@@ -52,12 +52,14 @@ func compile(files []*source, names Resolver, profiles map[string]*Profile) (*Po
 	}
 	c.each(files, "client", clientSchema, c.client)
 	c.each(files, "rule", ruleSchema, c.rule)
+	c.each(files, "never", neverSchema, c.never)
 	if c.err != nil {
 		return nil, c.err
 	}
 	p := &Policy{clients: map[uint32]*client{}}
 	for _, cl := range c.clients {
 		slices.SortFunc(cl.rules, func(a, b *rule) int { return strings.Compare(a.name, b.name) })
+		slices.SortFunc(cl.nevers, func(a, b *never) int { return strings.Compare(a.name, b.name) })
 		p.clients[cl.UID] = cl
 	}
 	return p, nil

@@ -12,7 +12,7 @@ import (
 const maxMaxUnits = 100000
 
 var (
-	clientSchema = schema{attributes: []string{"user", "uid", "unit_prefix", "slice", "alloc_root", "max_units"}}
+	clientSchema = schema{attributes: []string{"user", "uid", "unit_prefix", "slice", "alloc_root", "max_units", "unit"}}
 
 	userPattern = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_.-]{0,31}\z`)
 	// prefixPattern has no "-" and no "_": the prefix ends at the first "-" of a
@@ -20,6 +20,9 @@ var (
 	// no client's prefix is the start of another's.
 	prefixPattern = regexp.MustCompile(`\A[a-z][a-z0-9]{0,15}\z`)
 	slicePattern  = regexp.MustCompile(`\A[A-Za-z0-9_]+(-[A-Za-z0-9_]+)*\.slice\z`)
+	// servicePattern leaves out "_" at the front, which stands for an escape in the
+	// names of control groups.
+	servicePattern = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9:_.@-]*\.service\z`)
 	// foreignSlice is what systemd and systemd-logind manage for others.
 	foreignSlice = regexp.MustCompile(`\A(system|user|machine)[.-]`)
 	// pathPattern leaves out what has a meaning in unit files, where paths end up.
@@ -40,6 +43,12 @@ func (c *compiler) client(name string, r *reader) {
 		AllocRoot:  r.path(r.str("alloc_root", `"/var/lib/nomad/alloc"`)),
 		MaxUnits:   int(r.number("max_units", "1000", 1, maxMaxUnits)), //nolint:gosec // at most maxMaxUnits
 	}}
+	if r.has("unit") {
+		v := r.str("unit", `"nomad.service"`)
+		if cl.Unit = v.text; len(v.text) > 255 || !servicePattern.MatchString(v.text) {
+			r.fail(v.at, `%q is not the name of a service, such as "nomad.service"`, v.text)
+		}
+	}
 	c.clientUser(cl, r)
 	for _, other := range c.clients {
 		switch {

@@ -26,11 +26,14 @@ const (
 )
 
 var (
-	ruleSchema       = schema{[]string{"client", "log_drivers", "profiles", "sessions"}, []string{"directives", "exec", "limits", "run_as", "volumes"}}
+	ruleSchema = schema{
+		[]string{"client", "log_drivers", "network", "profiles", "sessions"},
+		[]string{"args", "directives", "exec", "labels", "limits", "quotas", "run_as", "volumes"},
+	}
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
 	runAsSchema      = schema{attributes: []string{"dynamic_user", "groups", "users"}}
 	directivesSchema = schema{attributes: []string{"classes", "names"}}
-	limitsSchema     = schema{attributes: []string{"credentials_max", "memory_max", "memory_unlimited", "tasks_max"}}
+	limitsSchema     = schema{attributes: []string{"cpu_percent", "cpu_weight", "credentials_max", "memory_max", "memory_unlimited", "tasks_max"}}
 
 	sizePattern = regexp.MustCompile(`\A([1-9][0-9]{0,9})(KiB|MiB|GiB|TiB)\z`)
 	sizeUnits   = map[string]uint64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -40,6 +43,8 @@ func (c *compiler) rule(name string, r *reader) {
 	who := r.str("client", `"nomad"`)
 	l := &rule{
 		name:   name,
+		file:   r.src.name,
+		line:   r.src.lineOf(r.head.start),
 		exec:   execOf(r.block("exec", execSchema)),
 		runAs:  c.runAs(name, r.block("run_as", runAsSchema)),
 		limits: limitsOf(r.block("limits", limitsSchema)),
@@ -50,7 +55,11 @@ func (c *compiler) rule(name string, r *reader) {
 		profiles:   c.profilesOf(name, r),
 		directives: directivesOf(r.block("directives", directivesSchema)),
 		sessions:   r.boolean("sessions"),
+
+		args:     argsOf(r.block("args", argsSchema)),
+		networks: networksOf(r),
 	}
+	l.quota = quotaOf(r.block("quotas", quotasSchema), l.limits)
 	if r.err != nil {
 		return
 	}
@@ -59,6 +68,7 @@ func (c *compiler) rule(name string, r *reader) {
 		r.fail(who.at, "there is no client %q in the policy; add a client block, or correct the name", who.text)
 		return
 	}
+	l.labels = labelsOf(r, cl.LabelPrefix())
 	cl.rules = append(cl.rules, l)
 }
 
@@ -153,6 +163,12 @@ func limitsOf(r *reader) limits {
 	}
 	if r.has("tasks_max") {
 		m.tasksMax = r.number("tasks_max", "512", 1, maxTasksMax)
+	}
+	if r.has("cpu_percent") {
+		m.cpuPercent = r.number("cpu_percent", "150", 1, maxCPUPercent)
+	}
+	if r.has("cpu_weight") {
+		m.cpuWeight = r.number("cpu_weight", "100", 1, maxCPUWeight)
 	}
 	return m
 }

@@ -23,6 +23,7 @@ type Decision struct {
 	tasksMax       uint64
 	profile        string
 	values         []directive.Setting
+	quota          Quota
 }
 
 // Rule is the name of the rule that allows the request.
@@ -60,6 +61,10 @@ func (d *Decision) Values() []directive.Setting { return slices.Clone(d.values) 
 // else the rule's own. It is never 0.
 func (d *Decision) TasksMax() uint64 { return d.tasksMax }
 
+// Quota bounds the units of the rule together. It takes knowledge of the units
+// there are, so that whoever starts one must ask.
+func (d *Decision) Quota() Quota { return d.quota }
+
 // Denial says why a request is refused. Its text is for the author of the job:
 // it names what was asked for and the way on, and says nothing of the policy
 // that the author could not find out by trying.
@@ -71,6 +76,8 @@ type Denial struct {
 	Value string
 	// Reason is the reason and the remedy, without a full stop.
 	Reason string
+	// Never is the name of the never that forbids it, empty if rules do not allow it.
+	Never string
 }
 
 // Error implements error in one sentence on one line.

@@ -33,11 +33,16 @@
 //	  unit_prefix, slice     where its units live, shared with no other client
 //	  alloc_root             where the directories of its units are
 //	  max_units
+//	  unit                   the peer's service; absent: any
 //	rule "NAME"
 //	  client                 whom it is for
 //	  log_drivers            of fds, journal and none; absent: no unit at all
 //	  sessions = true        any program may run beside a unit, in its sandbox and
 //	                         as its user; absent: none
+//	  labels                 names of labels without the prefix, each with patterns;
+//	                         absent: any
+//	  args                   first, each: patterns; or none = true; absent: any
+//	  network                of host and none; absent: either
 //	  exec                   absent: no program
 //	    under                directories, which are or lie in /local, /alloc, /usr
 //	    paths                programs, anywhere
@@ -49,4 +54,10 @@
 //	    tasks_max            absent: 4096
 //	    memory_max           absent: 16GiB; each unit must have a limit up to it
 //	    memory_unlimited     true: each unit may have any limit, or none
+//	    cpu_percent          absent: any limit of CPU time, or none
+//	    cpu_weight           absent: any
+//	  quotas                 of all units of the rule; absent: none
+//	    units, memory_total, starts_per_minute
+//	never "NAME"             denies what all of its parts match: client, exec, args,
+//	                         users, directives, profiles, labels, sessions
 package policy

@@ -21,16 +21,25 @@ const (
 	maxTotalBytes = 8 << 20
 )
 
-// Load reads each file named *.hcl in the root of fsys, hidden ones aside, and
+// Load reads each file named *.hcl in the root of fsys, hidden ones and tests
+// (*.policytest.hcl) aside, and
 // makes one policy of them, with the profiles in the root of profiles, which may
 // be nil, and those that every broker has. It reads each file once; the policy is
 // that snapshot. Names become numbers here and now. Anything it does not
 // understand is an error, and there is no policy then. An error in a file is a
 // [*LoadError].
 func Load(fsys fs.FS, names Resolver, profiles fs.FS) (*Policy, error) {
+	return LoadWith(fsys, names, profiles, "", nil)
+}
+
+// LoadWith is Load of one more file, unless its name is empty.
+func LoadWith(fsys fs.FS, names Resolver, profiles fs.FS, more string, text []byte) (*Policy, error) {
 	files, err := readFiles(fsys, ".hcl")
 	if err != nil {
 		return nil, err
+	}
+	if more != "" {
+		files = append(files, &source{name: more, text: text})
 	}
 	if len(files) == 0 {
 		return nil, errors.New("the policy directory holds no file named *.hcl; write one, or install the starter policy")
@@ -61,7 +70,8 @@ func readFiles(fsys fs.FS, suffix string) ([]*source, error) {
 	var files []*source
 	total := 0
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), suffix) || strings.HasPrefix(e.Name(), ".") {
+		test := strings.HasSuffix(e.Name(), testSuffix)
+		if !strings.HasSuffix(e.Name(), suffix) || strings.HasPrefix(e.Name(), ".") || test != (suffix == testSuffix) {
 			continue
 		}
 		if len(files) == maxFiles {

@@ -43,11 +43,14 @@ func (e *LoadError) Error() string { return e.Summary() + e.excerpt }
 // span is a piece of a file, in bytes.
 type span struct{ start, end int }
 
+// lineOf is the number of the line that holds the byte at this offset.
+func (s *source) lineOf(offset int) int { return bytes.Count(s.text[:offset], []byte{'\n'}) + 1 }
+
 // errorAt makes the error for one place of the file.
 func (s *source) errorAt(at span, format string, args ...any) *LoadError {
 	lineStart := bytes.LastIndexByte(s.text[:at.start], '\n') + 1
 	before := s.text[lineStart:at.start]
-	line := bytes.Count(s.text[:at.start], []byte{'\n'}) + 1
+	line := s.lineOf(at.start)
 	return &LoadError{
 		File: s.name, Line: line, Column: utf8.RuneCount(before) + 1,
 		Problem: fmt.Sprintf(format, args...),

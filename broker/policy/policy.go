@@ -30,6 +30,8 @@ type Client struct {
 	Slice string
 	// AllocRoot is the only directory whose contents the client may show to units.
 	AllocRoot string
+	// Unit is the service from which the client must connect; empty for any.
+	Unit string
 	// MaxUnits is how many units the client may have at a time.
 	MaxUnits int
 }
@@ -47,13 +49,16 @@ type User struct {
 // client is a Client with the rules that are about it, sorted by name.
 type client struct {
 	Client
-	rules []*rule
+	rules  []*rule
+	nevers []*never // sorted by name
 }
 
 // rule allows what all of its parts allow together. What a part does not
 // mention it does not allow.
 type rule struct {
 	name   string
+	file   string // where it stands
+	line   int
 	exec   execMatcher
 	runAs  runAsMatcher
 	limits limits
@@ -62,6 +67,11 @@ type rule struct {
 	profiles   []*Profile
 	directives directivesMatcher
 	volumes    volumesMatcher
+	// labels, args and networks are free where a rule does not mention them.
+	labels   []labelMatcher
+	args     *argsMatcher
+	networks []Network
+	quota    Quota
 	// sessions allows any program of the unit's view to run beside the unit.
 	sessions bool
 }
@@ -91,6 +101,8 @@ type limits struct {
 	memoryUnlimited bool
 	tasksMax        uint64
 	credentialsMax  uint64
+	cpuPercent      uint64 // of one CPU; 0 for no limit
+	cpuWeight       uint64 // 0 for no limit
 }
 
 // DenyAll is the policy to serve when there is none: it knows no client.
@@ -116,6 +128,9 @@ func (p *Policy) Clients() []*Client {
 	slices.SortFunc(all, func(a, b *Client) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
+
+// Peer is the client as it may ask.
+func (c *Client) Peer() Peer { return Peer{UID: c.UID, Unit: c.Unit} }
 
 // SHA256 identifies the files the policy was read from, names and contents, in
 // hexadecimal. It is empty for [DenyAll].

@@ -38,6 +38,9 @@ type Profile struct {
 
 // lines are those of one directive, none if the profile does not set it.
 func (p *Profile) lines(name string) []string {
+	if p == nil {
+		return nil
+	}
 	for _, d := range p.Directives {
 		if d.Name == name {
 			return d.Lines

@@ -7,11 +7,14 @@ import (
 	"slices"
 )
 
-// Peer is who asks, as the kernel says (SO_PEERCRED). Policy decides on the uid
-// alone; a pid is soon somebody else's.
+// Peer is who asks, as the kernel says (SO_PEERCRED, SO_PEERPIDFD). Policy decides on
+// the uid and, where a client has one, the unit; a pid is soon somebody else's.
 type Peer struct {
 	UID uint32
 	PID int32
+	// Unit is the system service of the process that connected; empty if that cannot
+	// be told for certain.
+	Unit string
 }
 
 // Request is what a client asks for, checked to be well-formed but not yet to

@@ -6,6 +6,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 
@@ -26,7 +28,7 @@ Put it into the agent's plugin_dir and add to the agent's configuration:
     }
   }
 
-For people it has one command:
+For people it has two commands:
 
   nomad-systemd-driver migrate [--json] [FILE…]
 
@@ -34,9 +36,22 @@ reads jobs in JSON, as "nomad job inspect" and "nomad job run -output" print the
 from files or standard input, and says what of them works with this driver, what
 must be changed, what a rule of the policy must allow, and what cannot be done. Exit
 status 1 if something cannot be done, 2 if a file is not a job.
+
+  nomad-systemd-driver requests --help
+
+tells what a policy makes of a job.
 `
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "requests" {
+		switch err := requests(os.Args[2:], os.Stdin, os.Stdout, os.Stderr); {
+		case err == nil, errors.Is(err, flag.ErrHelp):
+		default:
+			fmt.Fprintln(os.Stderr, "nomad-systemd-driver:", err)
+			os.Exit(2)
+		}
+		return
+	}
 	if len(os.Args) > 1 {
 		os.Exit(command(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}

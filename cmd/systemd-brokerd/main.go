@@ -28,6 +28,11 @@ Usage:
   systemd-brokerd units [flags]          list the units of all clients
   systemd-brokerd doctor [flags]         check this host, and say how to mend it
   systemd-brokerd policy check [flags]   load the policy and report its mistakes
+  systemd-brokerd policy explain [FILE]  what each rule makes of requests
+  systemd-brokerd policy test [flags]    run the tests beside the policy
+  systemd-brokerd policy suggest         rules for what the journal says was denied
+  systemd-brokerd policy diff OLD NEW    what another policy answers otherwise
+  systemd-brokerd policy init            a policy to start from
   systemd-brokerd reconcile [flags]      list, or end, units the policy would refuse
   systemd-brokerd directives [NAME]      list what is known of systemd's directives
   systemd-brokerd profiles [NAME]        list the profiles, or print one
@@ -38,7 +43,8 @@ The daemon is normally started by systemd-brokerd.socket and reads its policy
 from /etc/systemd-brokerd/policy.d/*.hcl. Its log, with a record of every
 decision, is in the journal: journalctl -u systemd-brokerd.
 
-Exit status: 0 success, 1 failure, 2 wrong usage.
+Exit status: 0 success, 1 failure, 2 wrong usage. The policy tools: 0 all is as it
+should be, 1 something is denied or not so, 2 it could not be found out.
 `
 
 // errUsage is a command line that was explained to the user already.
@@ -49,8 +55,13 @@ func main() {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
 		os.Exit(2)
+	case errors.Is(err, errDenied):
+		os.Exit(1) // the output says it all
 	default:
 		fmt.Fprintln(os.Stderr, "systemd-brokerd:", err)
+		if _, ok := errors.AsType[mistakeError](err); ok {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -74,8 +85,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "doctor":
 		return diagnose(ctx, args, stdout, stderr)
 	case "policy":
-		if len(args) > 0 && args[0] == "check" {
-			return policyCheck(args[1:], stdout, stderr)
+		if len(args) > 0 {
+			if run, ok := policyTools[args[0]]; ok {
+				return run(args[1:], os.Stdin, stdout, stderr)
+			}
 		}
 	case "reconcile":
 		return reconcile(ctx, args, stdout, stderr)

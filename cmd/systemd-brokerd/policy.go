@@ -23,19 +23,83 @@ const (
 	profileDir = "profiles"
 )
 
-func policyCheck(args []string, stdout, stderr io.Writer) error {
-	flags := newFlags("systemd-brokerd policy check",
-		"Loads the policy as the daemon would and reports its mistakes. Changes nothing.", stderr)
+const checkAbout = `Loads the policy as the daemon would and reports its mistakes, and rules that allow
+more or less than they seem to. Changes nothing.
+
+Exit status: 0 the policy can be loaded, 1 it has mistakes, or warnings with --strict.`
+
+func policyCheck(args []string, _ io.Reader, stdout, stderr io.Writer) error {
+	flags := newFlags("systemd-brokerd policy check", checkAbout, stderr)
 	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
+	strict := flags.Bool("strict", false, "fail on warnings, too")
+	asJSON := flags.Bool("json", false, "print JSON")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	p, err := loadPolicy(*dir)
+	if *asJSON {
+		report := newCheckReport(p, err)
+		if jerr := encodeJSON(stdout, report); jerr != nil {
+			return jerr
+		}
+		if err != nil || *strict && len(report.Warnings) > 0 {
+			return errDenied
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s: good, sha256 %s\n", *dir, p.SHA256())
+	warnings := p.Lint(exists)
+	for _, w := range warnings {
+		place := ""
+		if w.File != "" {
+			place = fmt.Sprintf("%s:%d: ", w.File, w.Line)
+		}
+		fmt.Fprintf(stdout, "%swarning: %s: %s\n", place, w.Block, w.Text)
+	}
+	if *strict && len(warnings) > 0 {
+		return errDenied
+	}
 	return nil
+}
+
+// checkReport is what is said of a policy in JSON.
+type checkReport struct {
+	SHA256   string        `json:"sha256,omitempty"`
+	Mistake  *mistakeJSON  `json:"mistake,omitempty"`
+	Warnings []warningJSON `json:"warnings"`
+}
+
+type mistakeJSON struct {
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Problem string `json:"problem"`
+}
+
+type warningJSON struct {
+	Block string `json:"block"`
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+	Text  string `json:"text"`
+}
+
+func newCheckReport(p *policy.Policy, err error) *checkReport {
+	report := &checkReport{Warnings: []warningJSON{}}
+	if err != nil {
+		report.Mistake = &mistakeJSON{Problem: err.Error()}
+		if e, ok := errors.AsType[*policy.LoadError](err); ok {
+			report.Mistake = &mistakeJSON{e.File, e.Line, e.Column, e.Problem}
+		}
+		return report
+	}
+	report.SHA256 = p.SHA256()
+	for _, w := range p.Lint(exists) {
+		report.Warnings = append(report.Warnings, warningJSON{w.Block, w.File, w.Line, w.Text})
+	}
+	return report
 }
 
 // loadPolicy reads the policy in dir. Whoever can write to the policy is root,
@@ -44,26 +108,47 @@ func loadPolicy(dir string) (*policy.Policy, error) {
 	if err := checkOwners(dir, ".hcl"); err != nil {
 		return nil, err
 	}
-	profiles, err := ownProfiles(dir)
-	if err != nil {
+	if _, err := ownProfiles(dir); err != nil {
 		return nil, err
+	}
+	return readPolicy(dir)
+}
+
+// readPolicy is loadPolicy for the tools, which put nothing in force: it does not
+// ask who can write to the files.
+func readPolicy(dir string) (*policy.Policy, error) { return readPolicyWith(dir, "", "") }
+
+// readPolicyWith is readPolicy of one more file, unless its name is empty.
+func readPolicyWith(dir, more, text string) (*policy.Policy, error) {
+	var profiles fs.FS
+	if own := profilesOf(dir); isDir(own) {
+		profiles = os.DirFS(own)
 	}
 	names, err := hostUsers()
 	if err != nil {
 		return nil, err
 	}
-	return policy.Load(os.DirFS(dir), names, profiles)
+	return policy.LoadWith(os.DirFS(dir), names, profiles, more, []byte(text))
 }
 
 // ownProfiles are the operator's, in the directory beside that of the policy; nil
 // if it is not there.
 func ownProfiles(policyDir string) (fs.FS, error) {
-	dir := filepath.Join(filepath.Dir(filepath.Clean(policyDir)), profileDir)
+	dir := profilesOf(policyDir)
 	err := checkOwners(dir, ".conf")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return os.DirFS(dir), err
+}
+
+func profilesOf(policyDir string) string {
+	return filepath.Join(filepath.Dir(filepath.Clean(policyDir)), profileDir)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // checkOwners refuses a directory whose files with this suffix others can change.

@@ -72,3 +72,45 @@ rule "e2e-scripts" {
     tasks_max  = 256
   }
 }
+
+# Its own program, so that no other rule allows what this one refuses.
+rule "e2e-matched" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+  network     = ["none"]
+
+  labels {
+    NAMESPACE = ["def*"]
+    JOB_ID    = ["policymatchers-*"]
+    TASK_NAME = ["task"]
+  }
+
+  args {
+    first = ["tick", "who"]
+    each  = ["/local/*"]
+  }
+
+  exec {
+    paths = ["/usr/libexec/e2e-matched"]
+  }
+
+  run_as {
+    dynamic_user = true
+  }
+
+  limits {
+    memory_max = "64MiB"
+    cpu_weight = 100
+  }
+
+  quotas {
+    units        = 1
+    memory_total = "64MiB"
+  }
+}
+
+never "e2e-forbidden" {
+  args {
+    any = ["--forbidden=*"]
+  }
+}

@@ -1,4 +1,4 @@
 version = 1
 
-never {
+always {
 }

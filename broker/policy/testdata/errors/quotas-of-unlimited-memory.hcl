@@ -1,0 +1,19 @@
+version = 1
+
+client "nomad" {
+  user        = "nomad"
+  unit_prefix = "nomad"
+  slice       = "brokerd-nomad.slice"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 1000
+}
+
+rule "r" {
+  client = "nomad"
+  limits {
+    memory_unlimited = true
+  }
+  quotas {
+    memory_total = "1GiB"
+  }
+}

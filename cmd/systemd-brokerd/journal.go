@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// maxRecord bounds one line of journalctl -o json.
+const maxRecord = 1 << 20
+
+// recorded is a decision that the broker wrote to the journal.
+type recorded struct {
+	client, rule, reason string
+	session, denied      bool
+	spec                 *brokerv1.UnitSpec
+}
+
+// journalRecords reads the decisions from the output of "journalctl -o json". Only
+// what the broker's own unit wrote counts: everybody can write to the journal, but
+// not under another's unit. skipped are decisions without a whole request.
+func journalRecords(in io.Reader) (all []recorded, skipped int, err error) {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxRecord)
+	n := 0
+	for lines.Scan() {
+		n++
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(lines.Bytes(), &fields); err != nil {
+			return nil, 0, fmt.Errorf("line %d is not a record of journalctl -o json: %w", n, err)
+		}
+		text := func(name string) string {
+			var s string
+			if json.Unmarshal(fields[name], &s) != nil {
+				return "" // absent, too long, or not text
+			}
+			return s
+		}
+		if text("_SYSTEMD_UNIT") != "systemd-brokerd.service" || fields["BROKER_REQUEST"] == nil {
+			continue
+		}
+		spec, err := readSpec([]byte(text("BROKER_REQUEST")))
+		if err != nil || fields["BROKER_REQUEST_INCOMPLETE"] != nil {
+			skipped++
+			continue
+		}
+		r := recorded{client: text("BROKER_CLIENT"), rule: text("BROKER_RULE"), reason: text("BROKER_REASON"), spec: spec}
+		r.denied = text("BROKER_OUTCOME") == "denied"
+		r.session = strings.HasPrefix(text("MESSAGE"), "session ")
+		all = append(all, r)
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return nil, 0, fmt.Errorf("line %d is longer than %d bytes", n+1, maxRecord)
+	}
+	return all, skipped, lines.Err()
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"nomad-systemd-driver/broker/policy"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+const explainAbout = `Usage: systemd-brokerd policy explain [flags] [REQUESTS.json]
+
+Says what the policy decides on requests, and for each rule how many checks fail
+and the first of them, the nearest miss first; --json lists them all. Requests are in JSON, from the file or standard
+input, as nomad-systemd-driver makes them of a job:
+
+  nomad job run -output JOB.nomad.hcl | nomad-systemd-driver requests |
+      systemd-brokerd policy explain
+
+Exit status: 0 all are allowed, 1 at least one is denied, 2 the policy, a request
+or the command line is wrong.`
+
+func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	flags := newFlags("systemd-brokerd policy explain", explainAbout, stderr)
+	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
+	client := flags.String("client", "", "client that asks; the only one if there is but one")
+	asJSON := flags.Bool("json", false, "print JSON")
+	path, err := parseName(flags, args)
+	if err != nil {
+		return err
+	}
+	if path == "" {
+		path = "-"
+	}
+	p, err := readPolicy(*dir)
+	if err != nil {
+		return mistake(err)
+	}
+	c, err := clientOf(p, *client)
+	if err != nil {
+		return mistake(err)
+	}
+	specs, err := readRequests(path, stdin)
+	if err != nil {
+		return mistake(err)
+	}
+	var all []explained
+	for i, spec := range specs {
+		r, err := requestOf(spec, c)
+		if err != nil {
+			return mistake(fmt.Errorf("%s: request %d: %w", path, i+1, err))
+		}
+		all = append(all, newExplained(spec, p.Explain(c.Peer(), r)))
+	}
+	if *asJSON {
+		err = encodeJSON(stdout, all)
+	} else {
+		err = printExplained(stdout, all)
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		if !e.Allowed {
+			return errDenied
+		}
+	}
+	return nil
+}
+
+// explained is an explanation as it is printed.
+type explained struct {
+	ID      string            `json:"id"`
+	Client  string            `json:"client"`
+	Command string            `json:"command"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Allowed bool              `json:"allowed"`
+	Rule    string            `json:"rule,omitempty"`
+	Denial  *denialJSON       `json:"denial,omitempty"`
+	Rules   []verdictJSON     `json:"rules"`
+}
+
+type denialJSON struct {
+	Subject string `json:"subject"`
+	Value   string `json:"value"`
+	Reason  string `json:"reason"`
+}
+
+type verdictJSON struct {
+	Rule    string        `json:"rule"`
+	File    string        `json:"file"`
+	Line    int           `json:"line"`
+	Denials []*denialJSON `json:"denials,omitempty"`
+}
+
+func newExplained(spec *brokerv1.UnitSpec, e *policy.Explanation) explained {
+	out := explained{
+		ID: spec.GetId(), Client: e.Client, Command: spec.GetCommand(), Labels: spec.GetLabels(),
+		Denial: newDenial(e.Denial), Rules: []verdictJSON{},
+	}
+	if e.Decision != nil {
+		out.Allowed, out.Rule = true, e.Decision.Rule()
+	}
+	for _, v := range e.Rules {
+		rule := verdictJSON{Rule: v.Rule, File: v.File, Line: v.Line}
+		for _, d := range v.Denials {
+			rule.Denials = append(rule.Denials, newDenial(d))
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return out
+}
+
+func newDenial(d *policy.Denial) *denialJSON {
+	if d == nil {
+		return nil
+	}
+	return &denialJSON{d.Subject, d.Value, d.Reason}
+}
+
+func printExplained(stdout io.Writer, all []explained) error {
+	for i, e := range all {
+		if i > 0 {
+			fmt.Fprint(stdout, "\n")
+		}
+		fmt.Fprintf(stdout, "%s: command %q of client %q\n", e.ID, e.Command, e.Client)
+		if e.Allowed {
+			fmt.Fprintf(stdout, "  allowed by rule %q\n", e.Rule)
+		} else {
+			fmt.Fprintf(stdout, "  denied: %s %q: %s\n", e.Denial.Subject, e.Denial.Value, e.Denial.Reason)
+		}
+		if len(e.Rules) == 0 {
+			fmt.Fprintln(stdout, "  no rule is for this client")
+			continue
+		}
+		var rows strings.Builder
+		rows.WriteString("  RULE\tWHERE\tFAILS\tFIRST\n")
+		for _, v := range e.Rules {
+			first := "nothing: the rule allows it"
+			if len(v.Denials) > 0 {
+				first = fmt.Sprintf("%s %q", v.Denials[0].Subject, v.Denials[0].Value)
+			}
+			fmt.Fprintf(&rows, "  %s\t%s:%d\t%d\t%s\n", v.Rule, v.File, v.Line, len(v.Denials), first)
+		}
+		table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+		if _, err := io.WriteString(table, rows.String()); err != nil {
+			return err
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func encodeJSON(stdout io.Writer, v any) error {
+	encoder := json.NewEncoder(stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}

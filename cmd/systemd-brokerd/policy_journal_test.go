@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"nomad-systemd-driver/broker/policy"
+)
+
+// record is a line of journalctl -o json with a decision on aRequest, in which old
+// is replaced by new.
+func record(t *testing.T, outcome, replacements string, more ...string) string {
+	t.Helper()
+	if replacements == "" {
+		replacements = "|"
+	}
+	request := strings.NewReplacer(strings.Split(replacements, "|")...).Replace(strings.Join(strings.Fields(aRequest), " "))
+	fields := map[string]string{
+		"_SYSTEMD_UNIT": "systemd-brokerd.service", "BROKER_CLIENT": "c", "BROKER_OUTCOME": outcome,
+		"MESSAGE": "start " + outcome, "BROKER_REQUEST": request,
+	}
+	for i := 0; i < len(more); i += 2 {
+		fields[more[i]] = more[i+1]
+	}
+	line, err := json.Marshal(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(line) + "\n"
+}
+
+const (
+	asID     = "/local/web\",|/usr/bin/id\","
+	labelled = `"C_TASK"|"C_TASK_NAME"`
+)
+
+// suggest runs the command, and adds what it prints to the policy.
+func suggest(t *testing.T, dir, journal string) (string, error) {
+	t.Helper()
+	var out, notes strings.Builder
+	err := policySuggest([]string{"--policy", dir}, strings.NewReader(journal), &out, &notes)
+	return out.String() + notes.String(), err
+}
+
+func TestSuggestedRulesAllowWhatWasDeniedAndNoMore(t *testing.T) {
+	dir := policyDir(t, twoRules)
+	journal := record(t, "denied", asID+"|"+labelled) +
+		record(t, "denied", asID+"|"+labelled+"|JOURNAL|NONE|1048576|2097153") +
+		record(t, "denied", `"command"|"directives": [{"name": "Nice", "values": ["5"]}, {"name":"LimitNOFILE","values":["9"]}], "command"|"C_TASK": "web"|"C_TASK_NAME": "a$b"`) +
+		record(t, "allowed", "")
+	text, err := suggest(t, dir, journal)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, want := range []string{
+		`paths = ["/usr/bin/id"]`, `log_drivers = ["journal", "none"]`, `memory_max = "3MiB"`, `TASK_NAME  = ["web"]`, `TASK_NAME  = ["a*b"]`,
+		`names = ["LimitNOFILE"`, "# 2 × ", "dynamic_user = true",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the suggestion lacks %s:\n%s", want, text)
+		}
+	}
+	if strings.Count(text, "rule \"") != 2 {
+		t.Errorf("want two rules:\n%s", text)
+	}
+	if err := os.WriteFile(dir+"/suggested.hcl", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := suggest(t, dir, journal); err != nil || !strings.Contains(again, "none of them a denial") {
+		t.Errorf("with the suggestion in the policy: %v\n%s", err, again)
+	}
+}
+
+func TestSuggestSaysWhereNoRuleHelps(t *testing.T) {
+	dir := policyDir(t, twoRules+"never \"n\" {\n  exec {\n    paths = [\"/usr/bin/id\"]\n  }\n}\n")
+	journal := record(t, "denied", asID+"|"+labelled) + record(t, "denied", labelled+`|"command"|"user": "root", "command"`)
+	text, err := suggest(t, dir, journal)
+	if !errors.Is(err, errDenied) || strings.Contains(text, "\nrule \"suggested") || strings.Count(text, "no rule helps") != 2 {
+		t.Errorf("got %v\n%s", err, text)
+	}
+}
+
+func TestOnlyTheBrokersRecordsCount(t *testing.T) {
+	journal := record(t, "denied", "", "_SYSTEMD_UNIT", "c-evil.service") + "\n" +
+		record(t, "denied", "", "BROKER_REQUEST", "{") +
+		record(t, "denied", "", "BROKER_REQUEST_INCOMPLETE", "1") +
+		`{"_SYSTEMD_UNIT": "systemd-brokerd.service", "BROKER_REQUEST": null, "MESSAGE": [1, 2]}` + "\n" +
+		record(t, "denied", "", "MESSAGE", "session denied")
+	all, skipped, err := journalRecords(strings.NewReader(journal))
+	if err != nil || len(all) != 1 || skipped != 3 || !all[0].session || !all[0].denied {
+		t.Errorf("got %+v, %d skipped, %v", all, skipped, err)
+	}
+	for _, text := range []string{"x\n", strings.Repeat("x", maxRecord+1)} {
+		if _, _, err := journalRecords(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "line 1 is") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestDiffListsWhatIsAnsweredOtherwise(t *testing.T) {
+	before, after := policyDir(t, twoRules), policyDir(t, strings.Replace(twoRules, `"journal"`, `"none"`, 1)+"never \"n\" {\n  sessions = true\n}\n")
+	journal := record(t, "allowed", "") + record(t, "allowed", `"a/web"|"b/web"`) + record(t, "denied", "JOURNAL|NONE") + record(t, "denied", asID) +
+		record(t, "allowed", `, "logging": {"driver": "DRIVER_JOURNAL"}|`, "MESSAGE", "session allowed", "BROKER_RULE", "near") +
+		record(t, "denied", "", "MESSAGE", "session denied")
+	var out, notes strings.Builder
+	err := policyDiff([]string{before, after}, strings.NewReader(journal), &out, &notes)
+	if !errors.Is(err, errDenied) || !strings.Contains(out.String(), "5 requests, 3 answered otherwise") || !strings.Contains(notes.String(), "1 requests are not answered") {
+		t.Errorf("got %v\n%s%s", err, out.String(), notes.String())
+	}
+	if !strings.Contains(out.String(), "2 × unit of client \"c\": command \"/local/web\" as an ephemeral user, C_TASK=web\n  - allowed by rule \"near\"\n  + denied: log driver \"journal\"") {
+		t.Errorf("got %s", out.String())
+	}
+	out.Reset()
+	if err := policyDiff([]string{before, before}, strings.NewReader(journal), &out, io.Discard); err != nil {
+		t.Errorf("a policy and itself: %v\n%s", err, out.String())
+	}
+	if err := policyDiff([]string{"--requests", "-", before, after}, strings.NewReader(aRequest), io.Discard, io.Discard); !errors.Is(err, errDenied) {
+		t.Errorf("of a file of requests: %v", err)
+	}
+	if err := policyDiff([]string{before, after}, strings.NewReader(""), io.Discard, io.Discard); err == nil || errors.Is(err, errDenied) {
+		t.Errorf("of nothing: %v", err)
+	}
+}
+
+func TestStarterPolicyLoads(t *testing.T) {
+	for name, h := range map[string]starterHost{
+		"a host with all": {User: "root-is-not-it", AllocDir: "/srv/alloc", MemoryMax: "1GiB", Programs: "/usr/bin/sh", Example: "/usr/bin/sh", Users: []string{"a", "b"}},
+		"a bare host":     {User: "daemon", AllocDir: "/srv/alloc", MemoryMax: "16GiB", Example: "/usr/bin/sh", Missing: true, Guessed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.User = "daemon" // every host has it
+			text, err := starterPolicy(h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := policyDir(t, string(text))
+			p, err := readPolicy(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c, err := clientOf(p, "nomad"); err != nil || c.AllocRoot != "/srv/alloc" {
+				t.Errorf("got %+v, %v", c, err)
+			}
+			uncommented := strings.ReplaceAll(string(text), "# rule \"host-tools\"", "rule \"host-tools\"")
+			head, rule, _ := strings.Cut(uncommented, "rule \"host-tools\"")
+			rule, tail, _ := strings.Cut("rule \"host-tools\""+rule, "\n\n# Whatever")
+			rule = strings.ReplaceAll(rule, "\n# ", "\n")
+			rule = strings.ReplaceAll(rule, "\n#", "\n")
+			if _, err := readPolicy(policyDir(t, head+rule+"\n\n# Whatever"+tail)); err != nil {
+				t.Errorf("with the example in force: %v", err)
+			}
+		})
+	}
+	var out strings.Builder
+	if err := policyInit(nil, nil, &out, io.Discard); err != nil || !strings.Contains(out.String(), "version = 1") {
+		t.Errorf("policy init: %v", err)
+	}
+	if err := policyInit([]string{"--user", `a"b`}, nil, io.Discard, io.Discard); err == nil {
+		t.Error("a user that cannot be written is accepted")
+	}
+}
+
+func FuzzJournalRecords(f *testing.F) {
+	f.Add([]byte(`{"_SYSTEMD_UNIT":"systemd-brokerd.service","BROKER_OUTCOME":"denied","BROKER_CLIENT":"c","BROKER_REQUEST":"{\"id\":\"a\"}"}`))
+	p := policy.DenyAll()
+	f.Fuzz(func(_ *testing.T, text []byte) {
+		all, _, err := journalRecords(strings.NewReader(string(text)))
+		if err == nil {
+			wishesOf(p, all)
+			changesOf(p, p, all)
+		}
+	})
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"nomad-systemd-driver/broker/policy"
+)
+
+const suggestAbout = `Usage: journalctl -u systemd-brokerd -o json | systemd-brokerd policy suggest [flags]
+
+Prints the narrowest rules that would have allowed what was denied, as far as any rule
+can and the policy does not allow it by now: for you to review, and to put into a file
+of the policy. Changes nothing.
+
+Exit status: 0 every denial is allowed by now or by a rule that is printed, 1 some are
+not, 2 the policy, the input or the command line is wrong.`
+
+func policySuggest(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	flags := newFlags("systemd-brokerd policy suggest", suggestAbout, stderr)
+	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	p, err := readPolicy(*dir)
+	if err != nil {
+		return mistake(err)
+	}
+	records, skipped, err := journalRecords(stdin)
+	if err != nil {
+		return mistake(err)
+	}
+	note(stderr, skipped, "recorded without the whole request, and left out")
+	wanted, without, malformed := wishesOf(p, records)
+	note(stderr, malformed, "left out: they hold what no policy can allow, or their client is gone")
+	hopeless := len(without)
+	for _, w := range without {
+		fmt.Fprintf(stdout, "# %d × command %q of job %q: no rule helps: %s\n", w.times, w.command, w.label("JOB_ID"), oneLine(w.denial))
+	}
+	printed := 0
+	for i, w := range wanted {
+		text, denial, err := w.rule(*dir, i+1)
+		if err != nil {
+			return mistake(err)
+		}
+		if denial != "" {
+			hopeless++
+			fmt.Fprintf(stdout, "# %d × command %q of job %q: no rule helps: %s\n", w.times, w.command, w.label("JOB_ID"), oneLine(denial))
+			continue
+		}
+		if printed == 0 {
+			fmt.Fprintf(stdout, "# Suggested by systemd-brokerd policy suggest: review each rule before you keep it.\n\nversion = 1\n")
+		}
+		printed++
+		fmt.Fprintf(stdout, "\n%s", text)
+	}
+	if printed+hopeless == 0 {
+		fmt.Fprintf(stdout, "# %d decisions, none of them a denial that the policy does not allow by now\n", len(records))
+	}
+	if hopeless > 0 {
+		return errDenied
+	}
+	return nil
+}
+
+// wish is what one task was denied, as often as it was, in all its forms.
+type wish struct {
+	client               *policy.Client
+	command, user        string
+	labels               map[string]string // of the client's, without the prefix
+	denial               string            // the last one
+	times                int
+	memory, tasks        uint64
+	unlimited            bool
+	logs, profiles, dirs []string
+	requests             []*policy.Request
+}
+
+func (w *wish) label(name string) string { return w.labels[name] }
+
+// taskLabels are the labels that name a task, whichever its allocation is.
+var taskLabels = []string{"NAMESPACE", "JOB_ID", "GROUP_NAME", "TASK_NAME"}
+
+// wishesOf are the denied starts that the policy still denies: those that a rule
+// could allow, and those that a never forbids.
+func wishesOf(p *policy.Policy, records []recorded) (wanted, forbidden []*wish, malformed int) {
+	p, _ = p.IgnoringArgs()
+	byKey := map[string]*wish{}
+	for _, rec := range records {
+		if !rec.denied || rec.session {
+			continue
+		}
+		c, err := clientOf(p, rec.client)
+		if err != nil {
+			malformed++
+			continue
+		}
+		r, err := requestOf(rec.spec, c)
+		if err != nil {
+			malformed++
+			continue
+		}
+		_, err = p.Decide(c.Peer(), r)
+		denial, denied := errors.AsType[*policy.Denial](err)
+		if !denied {
+			continue
+		}
+		labels := map[string]string{}
+		for _, name := range taskLabels {
+			if v, ok := r.Labels[c.LabelPrefix()+name]; ok {
+				labels[name] = v
+			}
+		}
+		key := fmt.Sprint(c.Name, labels, r.Command, r.User, denial.Never)
+		w := byKey[key]
+		if w == nil {
+			w = &wish{client: c, command: r.Command, user: r.User, labels: labels}
+			byKey[key] = w
+		}
+		w.add(r, denial)
+	}
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		if w := byKey[key]; w.forbidden(p) {
+			forbidden = append(forbidden, w)
+		} else {
+			wanted = append(wanted, w)
+		}
+	}
+	return wanted, forbidden, malformed
+}
+
+func (w *wish) forbidden(p *policy.Policy) bool {
+	_, err := p.Decide(w.client.Peer(), w.requests[0])
+	d, ok := errors.AsType[*policy.Denial](err)
+	return ok && d.Never != ""
+}
+
+func (w *wish) add(r *policy.Request, d *policy.Denial) {
+	w.times++
+	w.denial = d.Error()
+	w.requests = append(w.requests, r)
+	w.memory = max(w.memory, r.Resources.MemoryMax, r.Resources.MemoryLow)
+	w.unlimited = w.unlimited || r.Resources.MemoryUnlimited
+	w.tasks = max(w.tasks, r.Resources.TasksMax)
+	w.logs = with(w.logs, string(r.LogDriver))
+	w.profiles = with(w.profiles, cmp.Or(r.Profile, policy.DefaultProfile))
+}
+
+func with(all []string, s string) []string {
+	if !slices.Contains(all, s) {
+		all = append(all, s)
+		slices.Sort(all)
+	}
+	return all
+}
+
+// rule is the narrowest rule that allows all requests of the wish, or why none does.
+// The policy itself says which directives the rule must name.
+func (w *wish) rule(dir string, n int) (text, denial string, err error) {
+	w.dirs = nil
+	for {
+		text = w.text(n)
+		p, err := readPolicyWith(dir, "suggested.hcl", "version = 1\n"+text)
+		if loadError, ok := errors.AsType[*policy.LoadError](err); ok && loadError.File == "suggested.hcl" {
+			return "", loadError.Problem, nil
+		}
+		if err != nil {
+			return "", "", err
+		}
+		p, _ = p.IgnoringArgs()
+		d := w.denied(p)
+		if d == nil {
+			return text, "", nil
+		}
+		name, _, _ := strings.Cut(d.Value, "=")
+		if d.Subject != "directive" || slices.Contains(w.dirs, name) {
+			return "", d.Error(), nil
+		}
+		w.dirs = with(w.dirs, name)
+	}
+}
+
+// denied is what of the wish the policy denies still.
+func (w *wish) denied(p *policy.Policy) *policy.Denial {
+	for _, r := range w.requests {
+		_, err := p.Decide(w.client.Peer(), r)
+		if d, ok := errors.AsType[*policy.Denial](err); ok {
+			return d
+		}
+	}
+	return nil
+}
+
+// unwritable are characters that strings of a policy cannot hold; a pattern can stand
+// for them.
+var (
+	unwritable = regexp.MustCompile(`["\\$%{*]+`)
+	notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+)
+
+func (w *wish) text(n int) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# %d × %s", w.times, oneLine(w.denial))
+	if slices.Contains(policy.Interpreters, path.Base(w.command)) {
+		line("# This program runs what its arguments say, and they are not recorded: add args.")
+	}
+	name := notInNames.ReplaceAllString(w.label("JOB_ID")+"-"+w.label("TASK_NAME"), "_")
+	line("rule %q {", fmt.Sprintf("suggested-%d-%.40s", n, name))
+	line("  client      = %q", w.client.Name)
+	line("  log_drivers = %s", list(w.logs))
+	if !slices.Equal(w.profiles, []string{policy.DefaultProfile}) {
+		line("  profiles    = %s", list(w.profiles))
+	}
+	if w.private() {
+		line("  network     = [\"none\"]")
+	}
+	line("")
+	line("  labels {")
+	for _, name := range taskLabels {
+		if v, ok := w.labels[name]; ok {
+			line("    %-10s = [%q]", name, unwritable.ReplaceAllString(v, "*"))
+		}
+	}
+	line("  }\n")
+	line("  exec {\n    paths = [%q]\n  }\n", w.command)
+	if w.user == "" {
+		line("  run_as {\n    dynamic_user = true\n  }")
+	} else {
+		line("  run_as {\n    users = [%q]\n  }", w.user)
+	}
+	if len(w.dirs) > 0 {
+		line("\n  directives {\n    names = %s\n  }", list(w.dirs))
+	}
+	line("\n  limits {")
+	if w.unlimited {
+		line("    memory_unlimited = true")
+	} else {
+		line("    memory_max = \"%dMiB\"", max(1, (w.memory+1<<20-1)>>20))
+	}
+	if w.tasks > 0 {
+		line("    tasks_max  = %d", w.tasks)
+	}
+	line("  }\n}")
+	return b.String()
+}
+
+// private is whether all requests ask for no network by themselves.
+func (w *wish) private() bool {
+	return !slices.ContainsFunc(w.requests, func(r *policy.Request) bool {
+		return !slices.ContainsFunc(r.Directives, func(d policy.Directive) bool {
+			return d.Name == "PrivateNetwork" && slices.Contains([]string{"yes", "true", "on", "1"}, d.Lines[len(d.Lines)-1])
+		})
+	})
+}
+
+func list(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = fmt.Sprintf("%q", v)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// oneLine is text for a comment: what a client sent must not begin a line of its own.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == '\u0085' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"nomad-systemd-driver/broker"
+	"nomad-systemd-driver/broker/policy"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+// maxRequests bounds a file of requests.
+const maxRequests = 64 << 20
+
+// readRequests reads requests in JSON, one after the other, as
+// "nomad-systemd-driver requests" prints them; "-" is standard input.
+func readRequests(path string, stdin io.Reader) ([]*brokerv1.UnitSpec, error) {
+	if path != "-" {
+		f, err := os.Open(path) //nolint:gosec // the user of the command names it
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close() //nolint:errcheck // nothing was written
+		stdin = f
+	}
+	var all []*brokerv1.UnitSpec
+	for d := json.NewDecoder(io.LimitReader(stdin, maxRequests)); ; {
+		var text json.RawMessage
+		err := d.Decode(&text)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: request %d is not JSON: %w", path, len(all)+1, err)
+		}
+		spec, err := readSpec(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: request %d: %w", path, len(all)+1, err)
+		}
+		all = append(all, spec)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s holds no request; nomad-systemd-driver requests makes them of a job", path)
+	}
+	return all, nil
+}
+
+// readSpec reads one request. What is missing in a recorded one, and policy does
+// not look at, is filled in.
+func readSpec(text []byte) (*brokerv1.UnitSpec, error) {
+	spec := &brokerv1.UnitSpec{}
+	if err := protojson.Unmarshal(text, spec); err != nil {
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(text, &fields) == nil && (fields["Job"] != nil || fields["TaskGroups"] != nil) {
+			return nil, errors.New("this is a job; make requests of it with: nomad-systemd-driver requests")
+		}
+		return nil, fmt.Errorf("this is not a request: %w", err)
+	}
+	if l := spec.GetLogging(); l.GetDriver() == brokerv1.Logging_DRIVER_FDS && l.GetFdToken() == "" {
+		l.FdToken = strings.Repeat("0", 64)
+	}
+	return spec, nil
+}
+
+// requestOf is spec as the client would ask the policy.
+func requestOf(spec *brokerv1.UnitSpec, c *policy.Client) (*policy.Request, error) {
+	return broker.Request(spec, c)
+}
+
+// clientOf is the client with this name; without a name the policy must have one only.
+func clientOf(p *policy.Policy, name string) (*policy.Client, error) {
+	all := p.Clients()
+	var names []string
+	for _, c := range all {
+		if c.Name == name || name == "" && len(all) == 1 {
+			return c, nil
+		}
+		names = append(names, c.Name)
+	}
+	if name == "" {
+		return nil, fmt.Errorf("the policy has %d clients; choose one with --client: %s", len(all), strings.Join(names, ", "))
+	}
+	return nil, fmt.Errorf("the policy has no client %q; it has %s", name, strings.Join(names, ", "))
+}
+
+// recordedRequest is what a recorded decision was about.
+func recordedRequest(rec recorded, c *policy.Client) (*policy.Request, error) {
+	if rec.session {
+		return broker.SessionRequest(rec.spec, c, rec.rule)
+	}
+	return requestOf(rec.spec, c)
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const matched = "/usr/libexec/e2e-matched"
+
+// matchedTask runs a program that only the rule e2e-matched allows.
+func matchedTask(args ...string) task {
+	return task{Type: "service", Config: map[string]any{"command": matched, "args": args, "network": "none"}}
+}
+
+// TestPolicyMatchers: each part of a rule holds in front of a real agent, and the
+// tools say of the same jobs what the broker does.
+func TestPolicyMatchers(t *testing.T) {
+	t.Parallel()
+	if err := copyFile("/srv/artifacts/hello", matched, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	first := submitAs(t, "policymatchers-first", matchedTask("tick", "/local/x"))
+	first.await("running")
+
+	network, large, labels := matchedTask("tick"), matchedTask("tick"), matchedTask("tick")
+	delete(network.Config, "network")
+	large.Config["cpu_weight"] = 101
+	for _, row := range []struct {
+		id    string
+		task  task
+		want  string // in the task's events
+		first string // what policy explain says; empty if it allows it
+	}{
+		{"policymatchers-second", matchedTask("tick"), "quotas.units", ""},
+		{"policymatchers-args", matchedTask("lines"), `args "argument 1"`, `args "argument 1"`},
+		{"policymatchers-dots", matchedTask("tick", "/local/../x"), `args "argument 2"`, `args "argument 2"`},
+		{"policymatchers-never", matchedTask("tick", "--forbidden=1"), `never "e2e-forbidden"`, `never "e2e-forbidden"`},
+		{"policymatchers-network", network, `network "host"`, `network "host"`},
+		{"policymatchers-weight", large, "cpu_weight 101", "cpu_weight 101"},
+		{"othermatchers", labels, "is refused by the policy", `labels "NOMAD_JOB_ID=othermatchers"`},
+	} {
+		t.Run(row.id, func(t *testing.T) {
+			t.Parallel()
+			text, err := explained(t, row.id, row.task)
+			if (err == nil) != (row.first == "") || !strings.Contains(text, row.first) {
+				t.Errorf("policy explain: %v, want %q in\n%s", err, row.first, text)
+			}
+			j := submitAs(t, row.id, row.task)
+			if text := j.messages(j.await("failed")); !strings.Contains(text, row.want) || strings.Contains(text, "Started:") {
+				t.Errorf("%q is missing in the events, or the task was started:\n%s", row.want, text)
+			}
+		})
+	}
+}
+
+// explained is what the tools say of a job.
+func explained(t *testing.T, id string, tk task) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "job.json")
+	text, err := json.Marshal(map[string]any{"Job": tk.job(id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("sh", "-c", "/usr/libexec/nomad/plugins/nomad-systemd-driver requests "+file+" | systemd-brokerd policy explain").CombinedOutput()
+	return string(out), err
+}
+
+// TestPolicyTools: on a host as it is installed, with a job as Nomad prints it.
+func TestPolicyTools(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const job = `job "tools" {
+  group "g" {
+    task "t" {
+      driver = "systemd"
+      config {
+        command = "local/x"
+        args    = ["${NOMAD_TASK_DIR}", "${NOMAD_PORT_http}"]
+        logging {
+          driver = "journald"
+        }
+      }
+      resources {
+        memory     = 64
+        memory_max = 128
+      }
+    }
+  }
+}
+`
+	if err := os.WriteFile(filepath.Join(dir, "job.nomad.hcl"), []byte(job), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	requests := run(t, "sh", "-c", "nomad job run -output "+dir+"/job.nomad.hcl | /usr/libexec/nomad/plugins/nomad-systemd-driver requests")
+	for _, want := range []string{`"/local/x"`, `"/local","${NOMAD_PORT_http}"`, "DRIVER_JOURNAL", `"134217728"`, `"NOMAD_JOB_ID":"tools"`} {
+		if !strings.Contains(strings.ReplaceAll(requests, ", ", ","), want) {
+			t.Errorf("%s is missing in the request %s", want, requests)
+		}
+	}
+	if out := run(t, "sh", "-c", "nomad job run -output "+dir+"/job.nomad.hcl | /usr/libexec/nomad/plugins/nomad-systemd-driver requests | systemd-brokerd policy explain"); !strings.Contains(out, "allowed by rule") {
+		t.Errorf("policy explain: %s", out)
+	}
+	run(t, "sh", "-c", "mkdir "+dir+"/starter "+dir+"/policy.d && cp "+policyDir+"/10-nomad.* "+dir+"/starter")
+	if out := run(t, "systemd-brokerd", "policy", "test", "--strict", "--policy", dir+"/starter"); !strings.Contains(out, "7 of 7 tests pass") {
+		t.Errorf("policy test: %s", out)
+	}
+	run(t, "sh", "-c", "systemd-brokerd policy init >"+dir+"/policy.d/10-nomad.hcl && systemd-brokerd policy check --policy "+dir+"/policy.d")
+}
