@@ -100,7 +100,7 @@ func wouldRefuse(p *policy.Policy, runtimeDir string, r *record) error {
 	if err != nil {
 		return fmt.Errorf("cannot read what was asked for: %w", err)
 	}
-	_, err = p.Decide(policy.Peer{UID: clients[i].UID}, req)
+	_, err = p.Decide(clients[i].Peer(), req)
 	return err
 }
 

@@ -139,9 +139,25 @@ func (l *rule) coversExec(other *rule) bool {
 	return true
 }
 
+// holds is whether each of the places is one of dirs, or below one.
+func holds(dirs, places []string) bool {
+	return !slices.ContainsFunc(places, func(p string) bool {
+		return !slices.ContainsFunc(dirs, func(dir string) bool { return p == dir || below(dir, p) })
+	})
+}
+
 func (l *rule) coversRights(other *rule) bool {
 	if other.runAs.dynamic && !l.runAs.dynamic || other.sessions && !l.sessions {
 		return false
+	}
+	if !holds(l.volumes.readWrite, other.volumes.readWrite) ||
+		!holds(slices.Concat(l.volumes.readOnly, l.volumes.readWrite), other.volumes.readOnly) {
+		return false
+	}
+	for name := range other.runAs.groups {
+		if _, ok := l.runAs.groups[name]; !ok {
+			return false
+		}
 	}
 	for name := range other.runAs.users {
 		if _, ok := l.runAs.users[name]; !ok {
@@ -159,7 +175,7 @@ func (l *rule) coversLimits(other *rule) bool {
 	a, b := l.limits, other.limits
 	memory := a.memoryUnlimited || !b.memoryUnlimited && b.memoryMax <= a.memoryMax
 	atMost := func(a, b uint64) bool { return a == 0 || b != 0 && b <= a }
-	return memory && b.tasksMax <= a.tasksMax && atMost(a.cpuPercent, b.cpuPercent) && atMost(a.cpuWeight, b.cpuWeight) && l.quota == (Quota{})
+	return memory && b.tasksMax <= a.tasksMax && b.credentialsMax <= a.credentialsMax && atMost(a.cpuPercent, b.cpuPercent) && atMost(a.cpuWeight, b.cpuWeight) && l.quota == (Quota{})
 }
 
 func subset[T comparable](some, all []T) bool {

@@ -143,6 +143,13 @@ func (l *rule) without(try func(change string, mutated *rule)) {
 	if l.sessions {
 		change("without sessions = true", func(m *rule) { m.sessions = false })
 	}
+	each("volumes.read_only", l.volumes.readOnly, func(m *rule, i int) { m.volumes.readOnly = cut(l.volumes.readOnly, i) })
+	each("volumes.read_write", l.volumes.readWrite, func(m *rule, i int) { m.volumes.readWrite = cut(l.volumes.readWrite, i) })
+	groups := slices.Sorted(maps.Keys(l.runAs.groups))
+	each("run_as.groups", groups, func(m *rule, i int) {
+		m.runAs.groups = maps.Clone(l.runAs.groups)
+		delete(m.runAs.groups, groups[i])
+	})
 	l.withoutMatch(change)
 	l.withoutLimits(change)
 }
