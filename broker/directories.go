@@ -103,11 +103,14 @@ func (o openMounts) close() {
 
 // stage lets PID 1 see the decision's directories and volumes, for the start of the
 // unit of r. The caller calls unstage when that has ended, well or not.
-func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, h *unit.Host) (unstage func(), err error) {
+func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, user *mounts.User, h *unit.Host) (unstage func(), err error) {
 	open, err := directoriesOf(d)
 	defer func() { open.close() }()
 	if err != nil {
 		return nil, err
+	}
+	for i := range open[:3] {
+		open[i].Map = user
 	}
 	paths, err := s.config.Mounts.Stage(ctx, r.unit, open)
 	if err != nil {

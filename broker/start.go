@@ -193,6 +193,7 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 	if err != nil {
 		return systemd.Status{}, err
 	}
+	user := s.mapTo(r, d, parent)
 	host := unit.Host{Root: root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r)}
 	switch len(fds) {
 	case logFDs:
@@ -201,15 +202,15 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 		host.Session = &unit.Session{Unit: parent.unit, ID: parent.id, Stdin: fds[0]}
 		host.Stdout, host.Stderr = fds[1], fds[2]
 	}
-	user, fixed := d.User()
-	if host.Passwd, host.Group, err = s.accounts(user, fixed); err != nil {
+	account, fixed := d.User()
+	if host.Passwd, host.Group, err = s.accounts(account, fixed); err != nil {
 		return systemd.Status{}, err
 	}
 	if host.EnvironmentFile, err = s.environmentFile(r.unit, req.Env); err != nil {
 		return systemd.Status{}, err
 	}
 	defer func() { _ = os.Remove(host.EnvironmentFile) }()
-	unstage, err := s.stage(ctx, r, d, &host)
+	unstage, err := s.stage(ctx, r, d, user, &host)
 	if err != nil {
 		return systemd.Status{}, err
 	}
@@ -222,6 +223,9 @@ func (s *Server) run(ctx context.Context, r *record, d *policy.Decision, fds des
 	st, err := s.systemd.Start(ctx, u)
 	if err != nil {
 		return st, s.explainStart(ctx, d, r.unit, err)
+	}
+	if r.mapped != 0 && st.UID != r.mapped && st.UID != 0 && st.UID != invalidUID {
+		return st, fmt.Errorf("systemd runs %s as uid %d, not as %d to which its directories are mapped, and which somebody else has got meanwhile: %w", r.unit, st.UID, r.mapped, errLeft)
 	}
 	return st, nil
 }
