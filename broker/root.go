@@ -21,6 +21,8 @@ type dirs struct {
 	root string
 	// roots holds such a skeleton for each unit that needs one of its own.
 	roots string
+	// hostDirs and hostLinks are the host's own directories and symlinks at the top.
+	hostDirs, hostLinks []string
 	// env holds environment files for the moment of a start.
 	env string
 	// users holds the generated passwd and group files.
@@ -75,6 +77,10 @@ func makeDirs(runtime string) (dirs, error) {
 		if err := makeDir(path, mode); err != nil {
 			return dirs{}, err
 		}
+	}
+	var err error
+	if d.hostDirs, d.hostLinks, err = topOfHost(); err != nil {
+		return dirs{}, err
 	}
 	return d, makeSkeleton(d.root)
 }

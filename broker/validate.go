@@ -96,7 +96,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		return nil, invalid("spec", "is missing")
 	}
 	for _, check := range append([]func(*brokerv1.UnitSpec) error{
-		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkVolumes, checkResources, checkDirectives,
+		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkVolumes, checkFiles, checkResources, checkDirectives,
 	}, more...) {
 		if err := check(spec); err != nil {
 			return nil, err
@@ -106,7 +106,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		return nil, err
 	}
 	dirs, res := spec.GetDirectories(), spec.GetResources()
-	return &policy.Request{
+	r := &policy.Request{
 		ID:      spec.GetId(),
 		Name:    slices.Clone(spec.GetName()),
 		Labels:  maps.Clone(spec.GetLabels()),
@@ -131,7 +131,9 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		Profile:          spec.GetProfile(),
 		Volumes:          volumes(spec),
 		Directives:       directives(spec),
-	}, nil
+	}
+	addFiles(r, spec)
+	return r, nil
 }
 
 func volumes(s *brokerv1.UnitSpec) []policy.Volume {

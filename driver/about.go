@@ -65,6 +65,7 @@ type TaskConfig struct {
 	SignalTarget string `codec:"signal_target"`
 	Sandbox
 	Binds
+	Files
 }
 
 var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
@@ -79,5 +80,6 @@ var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 
 func withSandbox(m map[string]*hclspec.Spec) map[string]*hclspec.Spec {
 	maps.Copy(m, sandboxSpec)
+	maps.Copy(m, filesSpec)
 	return m
 }

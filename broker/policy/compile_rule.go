@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	ruleSchema       = schema{[]string{"client", "log_drivers", "profiles", "sessions"}, []string{"directives", "exec", "limits", "run_as", "volumes"}}
+	ruleSchema       = schema{[]string{"client", "devices", "images", "log_drivers", "profiles", "rootfs", "sessions"}, []string{"directives", "exec", "limits", "run_as", "volumes"}}
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
 	runAsSchema      = schema{attributes: []string{"dynamic_user", "users"}}
 	directivesSchema = schema{attributes: []string{"classes", "names"}}
@@ -45,6 +45,7 @@ func (c *compiler) rule(name string, r *reader) {
 		limits: limitsOf(r.block("limits", limitsSchema)),
 		logs:   logDriversOf(r),
 
+		files:   c.filesOf(r),
 		volumes: c.volumesOf(r.block("volumes", volumesSchema)),
 
 		profiles:   c.profilesOf(name, r),

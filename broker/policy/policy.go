@@ -60,6 +60,7 @@ type rule struct {
 	profiles   []*Profile
 	directives directivesMatcher
 	volumes    volumesMatcher
+	files      files
 	// sessions allows any program of the unit's view to run beside the unit.
 	sessions bool
 }

@@ -70,3 +70,25 @@ rule "e2e-scripts" {
     tasks_max  = 256
   }
 }
+
+# More of the host than its /usr.
+rule "e2e-files" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+  rootfs      = ["minimal", "host", "image"]
+  images      = ["/srv/e2e/images"]
+  devices     = ["/dev/e2e"]
+
+  exec {
+    under = ["/local"]
+    paths = ["/hello"]
+  }
+
+  run_as {
+    dynamic_user = true
+  }
+
+  limits {
+    memory_max = "1GiB"
+  }
+}

@@ -91,6 +91,62 @@ func (UnitState) EnumDescriptor() ([]byte, []int) {
 	return file_broker_v1_broker_proto_rawDescGZIP(), []int{0}
 }
 
+type Rootfs_Kind int32
+
+const (
+	// As KIND_MINIMAL.
+	Rootfs_KIND_UNSPECIFIED Rootfs_Kind = 0
+	// The host's /usr and a few files of /etc.
+	Rootfs_KIND_MINIMAL Rootfs_Kind = 1
+	// All of the host but /run and /tmp, read-only.
+	Rootfs_KIND_HOST Rootfs_Kind = 2
+	// A directory tree or a disk image of the host, read-only.
+	Rootfs_KIND_IMAGE Rootfs_Kind = 3
+)
+
+// Enum value maps for Rootfs_Kind.
+var (
+	Rootfs_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_MINIMAL",
+		2: "KIND_HOST",
+		3: "KIND_IMAGE",
+	}
+	Rootfs_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_MINIMAL":     1,
+		"KIND_HOST":        2,
+		"KIND_IMAGE":       3,
+	}
+)
+
+func (x Rootfs_Kind) Enum() *Rootfs_Kind {
+	p := new(Rootfs_Kind)
+	*p = x
+	return p
+}
+
+func (x Rootfs_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Rootfs_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_broker_v1_broker_proto_enumTypes[1].Descriptor()
+}
+
+func (Rootfs_Kind) Type() protoreflect.EnumType {
+	return &file_broker_v1_broker_proto_enumTypes[1]
+}
+
+func (x Rootfs_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Rootfs_Kind.Descriptor instead.
+func (Rootfs_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3, 0}
+}
+
 type Logging_Driver int32
 
 const (
@@ -130,11 +186,11 @@ func (x Logging_Driver) String() string {
 }
 
 func (Logging_Driver) Descriptor() protoreflect.EnumDescriptor {
-	return file_broker_v1_broker_proto_enumTypes[1].Descriptor()
+	return file_broker_v1_broker_proto_enumTypes[2].Descriptor()
 }
 
 func (Logging_Driver) Type() protoreflect.EnumType {
-	return &file_broker_v1_broker_proto_enumTypes[1]
+	return &file_broker_v1_broker_proto_enumTypes[2]
 }
 
 func (x Logging_Driver) Number() protoreflect.EnumNumber {
@@ -143,7 +199,7 @@ func (x Logging_Driver) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Logging_Driver.Descriptor instead.
 func (Logging_Driver) EnumDescriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7, 0}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9, 0}
 }
 
 type SignalUnitRequest_Target int32
@@ -181,11 +237,11 @@ func (x SignalUnitRequest_Target) String() string {
 }
 
 func (SignalUnitRequest_Target) Descriptor() protoreflect.EnumDescriptor {
-	return file_broker_v1_broker_proto_enumTypes[2].Descriptor()
+	return file_broker_v1_broker_proto_enumTypes[3].Descriptor()
 }
 
 func (SignalUnitRequest_Target) Type() protoreflect.EnumType {
-	return &file_broker_v1_broker_proto_enumTypes[2]
+	return &file_broker_v1_broker_proto_enumTypes[3]
 }
 
 func (x SignalUnitRequest_Target) Number() protoreflect.EnumNumber {
@@ -194,7 +250,7 @@ func (x SignalUnitRequest_Target) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignalUnitRequest_Target.Descriptor instead.
 func (SignalUnitRequest_Target) EnumDescriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18, 0}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20, 0}
 }
 
 type InfoRequest struct {
@@ -367,7 +423,11 @@ type UnitSpec struct {
 	Directives []*Directive `protobuf:"bytes,13,rep,name=directives,proto3" json:"directives,omitempty"`
 	// Directories and files of the host that appear in the view; policy must allow
 	// each. At most 24.
-	Volumes       []*Volume `protobuf:"bytes,14,rep,name=volumes,proto3" json:"volumes,omitempty"`
+	Volumes []*Volume `protobuf:"bytes,14,rep,name=volumes,proto3" json:"volumes,omitempty"`
+	// What the unit sees of the host beside its own directories.
+	Rootfs *Rootfs `protobuf:"bytes,20,opt,name=rootfs,proto3" json:"rootfs,omitempty"`
+	// Device nodes of the host that the unit may use. At most 64.
+	Devices       []*Device `protobuf:"bytes,22,rep,name=devices,proto3" json:"devices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +560,138 @@ func (x *UnitSpec) GetVolumes() []*Volume {
 	return nil
 }
 
+func (x *UnitSpec) GetRootfs() *Rootfs {
+	if x != nil {
+		return x.Rootfs
+	}
+	return nil
+}
+
+func (x *UnitSpec) GetDevices() []*Device {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+type Rootfs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  Rootfs_Kind            `protobuf:"varint,1,opt,name=kind,proto3,enum=broker.v1.Rootfs_Kind" json:"kind,omitempty"`
+	// Absolute path of the image on the host (KIND_IMAGE only).
+	Image string `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
+	// Root hash of dm-verity in hexadecimal, for a disk image that has verity data;
+	// may be empty.
+	VerityRootHash string `protobuf:"bytes,3,opt,name=verity_root_hash,json=verityRootHash,proto3" json:"verity_root_hash,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Rootfs) Reset() {
+	*x = Rootfs{}
+	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rootfs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rootfs) ProtoMessage() {}
+
+func (x *Rootfs) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rootfs.ProtoReflect.Descriptor instead.
+func (*Rootfs) Descriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Rootfs) GetKind() Rootfs_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Rootfs_KIND_UNSPECIFIED
+}
+
+func (x *Rootfs) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *Rootfs) GetVerityRootHash() string {
+	if x != nil {
+		return x.VerityRootHash
+	}
+	return ""
+}
+
+// Device is a device node, at the same path in the unit's view.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absolute path below /dev.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Some of "r", "w" and "m", in this order.
+	Permissions   string `protobuf:"bytes,2,opt,name=permissions,proto3" json:"permissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Device) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Device) GetPermissions() string {
+	if x != nil {
+		return x.Permissions
+	}
+	return ""
+}
+
 // Volume is a directory or regular file of the host in a unit's view. What is
 // mounted below it is not part of it.
 type Volume struct {
@@ -515,7 +707,7 @@ type Volume struct {
 
 func (x *Volume) Reset() {
 	*x = Volume{}
-	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	mi := &file_broker_v1_broker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +719,7 @@ func (x *Volume) String() string {
 func (*Volume) ProtoMessage() {}
 
 func (x *Volume) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	mi := &file_broker_v1_broker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +732,7 @@ func (x *Volume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Volume.ProtoReflect.Descriptor instead.
 func (*Volume) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Volume) GetSource() string {
@@ -579,7 +771,7 @@ type Directive struct {
 
 func (x *Directive) Reset() {
 	*x = Directive{}
-	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	mi := &file_broker_v1_broker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +783,7 @@ func (x *Directive) String() string {
 func (*Directive) ProtoMessage() {}
 
 func (x *Directive) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	mi := &file_broker_v1_broker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +796,7 @@ func (x *Directive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directive.ProtoReflect.Descriptor instead.
 func (*Directive) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{4}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Directive) GetName() string {
@@ -632,7 +824,7 @@ type Directories struct {
 
 func (x *Directories) Reset() {
 	*x = Directories{}
-	mi := &file_broker_v1_broker_proto_msgTypes[5]
+	mi := &file_broker_v1_broker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +836,7 @@ func (x *Directories) String() string {
 func (*Directories) ProtoMessage() {}
 
 func (x *Directories) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[5]
+	mi := &file_broker_v1_broker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +849,7 @@ func (x *Directories) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directories.ProtoReflect.Descriptor instead.
 func (*Directories) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Directories) GetAlloc() string {
@@ -703,7 +895,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_broker_v1_broker_proto_msgTypes[6]
+	mi := &file_broker_v1_broker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +907,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[6]
+	mi := &file_broker_v1_broker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +920,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Resources) GetCpuWeight() uint64 {
@@ -790,7 +982,7 @@ type Logging struct {
 
 func (x *Logging) Reset() {
 	*x = Logging{}
-	mi := &file_broker_v1_broker_proto_msgTypes[7]
+	mi := &file_broker_v1_broker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +994,7 @@ func (x *Logging) String() string {
 func (*Logging) ProtoMessage() {}
 
 func (x *Logging) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[7]
+	mi := &file_broker_v1_broker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +1007,7 @@ func (x *Logging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logging.ProtoReflect.Descriptor instead.
 func (*Logging) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Logging) GetDriver() Logging_Driver {
@@ -859,7 +1051,7 @@ type Handle struct {
 
 func (x *Handle) Reset() {
 	*x = Handle{}
-	mi := &file_broker_v1_broker_proto_msgTypes[8]
+	mi := &file_broker_v1_broker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1063,7 @@ func (x *Handle) String() string {
 func (*Handle) ProtoMessage() {}
 
 func (x *Handle) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[8]
+	mi := &file_broker_v1_broker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1076,7 @@ func (x *Handle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handle.ProtoReflect.Descriptor instead.
 func (*Handle) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Handle) GetUnit() string {
@@ -922,7 +1114,7 @@ type Unit struct {
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_broker_v1_broker_proto_msgTypes[9]
+	mi := &file_broker_v1_broker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1126,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[9]
+	mi := &file_broker_v1_broker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1139,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Unit) GetId() string {
@@ -1031,7 +1223,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_broker_v1_broker_proto_msgTypes[10]
+	mi := &file_broker_v1_broker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1235,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[10]
+	mi := &file_broker_v1_broker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1248,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -1103,7 +1295,7 @@ type StartUnitRequest struct {
 
 func (x *StartUnitRequest) Reset() {
 	*x = StartUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[11]
+	mi := &file_broker_v1_broker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1307,7 @@ func (x *StartUnitRequest) String() string {
 func (*StartUnitRequest) ProtoMessage() {}
 
 func (x *StartUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[11]
+	mi := &file_broker_v1_broker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1320,7 @@ func (x *StartUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUnitRequest.ProtoReflect.Descriptor instead.
 func (*StartUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{11}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StartUnitRequest) GetSpec() *UnitSpec {
@@ -1147,7 +1339,7 @@ type StartUnitResponse struct {
 
 func (x *StartUnitResponse) Reset() {
 	*x = StartUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[12]
+	mi := &file_broker_v1_broker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1351,7 @@ func (x *StartUnitResponse) String() string {
 func (*StartUnitResponse) ProtoMessage() {}
 
 func (x *StartUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[12]
+	mi := &file_broker_v1_broker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1364,7 @@ func (x *StartUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUnitResponse.ProtoReflect.Descriptor instead.
 func (*StartUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{12}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StartUnitResponse) GetUnit() *Unit {
@@ -1191,7 +1383,7 @@ type CheckStartRequest struct {
 
 func (x *CheckStartRequest) Reset() {
 	*x = CheckStartRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_broker_v1_broker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1395,7 @@ func (x *CheckStartRequest) String() string {
 func (*CheckStartRequest) ProtoMessage() {}
 
 func (x *CheckStartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_broker_v1_broker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1408,7 @@ func (x *CheckStartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStartRequest.ProtoReflect.Descriptor instead.
 func (*CheckStartRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{13}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CheckStartRequest) GetSpec() *UnitSpec {
@@ -1239,7 +1431,7 @@ type CheckStartResponse struct {
 
 func (x *CheckStartResponse) Reset() {
 	*x = CheckStartResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_broker_v1_broker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1443,7 @@ func (x *CheckStartResponse) String() string {
 func (*CheckStartResponse) ProtoMessage() {}
 
 func (x *CheckStartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_broker_v1_broker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1456,7 @@ func (x *CheckStartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStartResponse.ProtoReflect.Descriptor instead.
 func (*CheckStartResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{14}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CheckStartResponse) GetAllowed() bool {
@@ -1306,7 +1498,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_broker_v1_broker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1510,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_broker_v1_broker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1523,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{15}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Denial) GetSubject() string {
@@ -1375,7 +1567,7 @@ type StopUnitRequest struct {
 
 func (x *StopUnitRequest) Reset() {
 	*x = StopUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1579,7 @@ func (x *StopUnitRequest) String() string {
 func (*StopUnitRequest) ProtoMessage() {}
 
 func (x *StopUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1592,7 @@ func (x *StopUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopUnitRequest.ProtoReflect.Descriptor instead.
 func (*StopUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StopUnitRequest) GetHandle() *Handle {
@@ -1434,7 +1626,7 @@ type StopUnitResponse struct {
 
 func (x *StopUnitResponse) Reset() {
 	*x = StopUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1638,7 @@ func (x *StopUnitResponse) String() string {
 func (*StopUnitResponse) ProtoMessage() {}
 
 func (x *StopUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1651,7 @@ func (x *StopUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopUnitResponse.ProtoReflect.Descriptor instead.
 func (*StopUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StopUnitResponse) GetUnit() *Unit {
@@ -1481,7 +1673,7 @@ type SignalUnitRequest struct {
 
 func (x *SignalUnitRequest) Reset() {
 	*x = SignalUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1685,7 @@ func (x *SignalUnitRequest) String() string {
 func (*SignalUnitRequest) ProtoMessage() {}
 
 func (x *SignalUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1698,7 @@ func (x *SignalUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalUnitRequest.ProtoReflect.Descriptor instead.
 func (*SignalUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SignalUnitRequest) GetHandle() *Handle {
@@ -1538,7 +1730,7 @@ type SignalUnitResponse struct {
 
 func (x *SignalUnitResponse) Reset() {
 	*x = SignalUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1550,7 +1742,7 @@ func (x *SignalUnitResponse) String() string {
 func (*SignalUnitResponse) ProtoMessage() {}
 
 func (x *SignalUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1563,7 +1755,7 @@ func (x *SignalUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalUnitResponse.ProtoReflect.Descriptor instead.
 func (*SignalUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
 }
 
 type ExecInUnitRequest struct {
@@ -1583,7 +1775,7 @@ type ExecInUnitRequest struct {
 
 func (x *ExecInUnitRequest) Reset() {
 	*x = ExecInUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1787,7 @@ func (x *ExecInUnitRequest) String() string {
 func (*ExecInUnitRequest) ProtoMessage() {}
 
 func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1800,7 @@ func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInUnitRequest.ProtoReflect.Descriptor instead.
 func (*ExecInUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExecInUnitRequest) GetHandle() *Handle {
@@ -1642,7 +1834,7 @@ type ExecInUnitResponse struct {
 
 func (x *ExecInUnitResponse) Reset() {
 	*x = ExecInUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1846,7 @@ func (x *ExecInUnitResponse) String() string {
 func (*ExecInUnitResponse) ProtoMessage() {}
 
 func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1859,7 @@ func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInUnitResponse.ProtoReflect.Descriptor instead.
 func (*ExecInUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExecInUnitResponse) GetExit() *Exit {
@@ -1686,7 +1878,7 @@ type GetUnitRequest struct {
 
 func (x *GetUnitRequest) Reset() {
 	*x = GetUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1890,7 @@ func (x *GetUnitRequest) String() string {
 func (*GetUnitRequest) ProtoMessage() {}
 
 func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1903,7 @@ func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitRequest.ProtoReflect.Descriptor instead.
 func (*GetUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetUnitRequest) GetHandle() *Handle {
@@ -1730,7 +1922,7 @@ type GetUnitResponse struct {
 
 func (x *GetUnitResponse) Reset() {
 	*x = GetUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1934,7 @@ func (x *GetUnitResponse) String() string {
 func (*GetUnitResponse) ProtoMessage() {}
 
 func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1947,7 @@ func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitResponse.ProtoReflect.Descriptor instead.
 func (*GetUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetUnitResponse) GetUnit() *Unit {
@@ -1773,7 +1965,7 @@ type ListUnitsRequest struct {
 
 func (x *ListUnitsRequest) Reset() {
 	*x = ListUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1977,7 @@ func (x *ListUnitsRequest) String() string {
 func (*ListUnitsRequest) ProtoMessage() {}
 
 func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1990,7 @@ func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsRequest.ProtoReflect.Descriptor instead.
 func (*ListUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
 }
 
 type ListUnitsResponse struct {
@@ -1810,7 +2002,7 @@ type ListUnitsResponse struct {
 
 func (x *ListUnitsResponse) Reset() {
 	*x = ListUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +2014,7 @@ func (x *ListUnitsResponse) String() string {
 func (*ListUnitsResponse) ProtoMessage() {}
 
 func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +2027,7 @@ func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsResponse.ProtoReflect.Descriptor instead.
 func (*ListUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListUnitsResponse) GetUnits() []*Unit {
@@ -1858,7 +2050,7 @@ type RemoveUnitRequest struct {
 
 func (x *RemoveUnitRequest) Reset() {
 	*x = RemoveUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_broker_v1_broker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +2062,7 @@ func (x *RemoveUnitRequest) String() string {
 func (*RemoveUnitRequest) ProtoMessage() {}
 
 func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_broker_v1_broker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +2075,7 @@ func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RemoveUnitRequest) GetHandle() *Handle {
@@ -1908,7 +2100,7 @@ type RemoveUnitResponse struct {
 
 func (x *RemoveUnitResponse) Reset() {
 	*x = RemoveUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_broker_v1_broker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2112,7 @@ func (x *RemoveUnitResponse) String() string {
 func (*RemoveUnitResponse) ProtoMessage() {}
 
 func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_broker_v1_broker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2125,7 @@ func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{29}
 }
 
 type WatchUnitsRequest struct {
@@ -1944,7 +2136,7 @@ type WatchUnitsRequest struct {
 
 func (x *WatchUnitsRequest) Reset() {
 	*x = WatchUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[28]
+	mi := &file_broker_v1_broker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2148,7 @@ func (x *WatchUnitsRequest) String() string {
 func (*WatchUnitsRequest) ProtoMessage() {}
 
 func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[28]
+	mi := &file_broker_v1_broker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2161,7 @@ func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsRequest.ProtoReflect.Descriptor instead.
 func (*WatchUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{28}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{30}
 }
 
 type WatchUnitsResponse struct {
@@ -1984,7 +2176,7 @@ type WatchUnitsResponse struct {
 
 func (x *WatchUnitsResponse) Reset() {
 	*x = WatchUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[29]
+	mi := &file_broker_v1_broker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2188,7 @@ func (x *WatchUnitsResponse) String() string {
 func (*WatchUnitsResponse) ProtoMessage() {}
 
 func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[29]
+	mi := &file_broker_v1_broker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2201,7 @@ func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsResponse.ProtoReflect.Descriptor instead.
 func (*WatchUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{29}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchUnitsResponse) GetUnit() *Unit {
@@ -2039,7 +2231,7 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
 	"\rpolicy_sha256\x18\x05 \x01(\tR\fpolicySha256\x12\x1a\n" +
 	"\bfeatures\x18\x06 \x03(\tR\bfeatures\x12)\n" +
-	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\x92\x05\n" +
+	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\xea\x05\n" +
 	"\bUnitSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x03(\tR\x04name\x127\n" +
@@ -2057,13 +2249,28 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\n" +
 	"directives\x18\r \x03(\v2\x14.broker.v1.DirectiveR\n" +
 	"directives\x12+\n" +
-	"\avolumes\x18\x0e \x03(\v2\x11.broker.v1.VolumeR\avolumes\x1a9\n" +
+	"\avolumes\x18\x0e \x03(\v2\x11.broker.v1.VolumeR\avolumes\x12)\n" +
+	"\x06rootfs\x18\x14 \x01(\v2\x11.broker.v1.RootfsR\x06rootfs\x12+\n" +
+	"\adevices\x18\x16 \x03(\v2\x11.broker.v1.DeviceR\adevices\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"_\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc3\x01\n" +
+	"\x06Rootfs\x12*\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x16.broker.v1.Rootfs.KindR\x04kind\x12\x14\n" +
+	"\x05image\x18\x02 \x01(\tR\x05image\x12(\n" +
+	"\x10verity_root_hash\x18\x03 \x01(\tR\x0everityRootHash\"M\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fKIND_MINIMAL\x10\x01\x12\r\n" +
+	"\tKIND_HOST\x10\x02\x12\x0e\n" +
+	"\n" +
+	"KIND_IMAGE\x10\x03\">\n" +
+	"\x06Device\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12 \n" +
+	"\vpermissions\x18\x02 \x01(\tR\vpermissions\"_\n" +
 	"\x06Volume\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12 \n" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x1b\n" +
@@ -2206,107 +2413,113 @@ func file_broker_v1_broker_proto_rawDescGZIP() []byte {
 	return file_broker_v1_broker_proto_rawDescData
 }
 
-var file_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_broker_v1_broker_proto_goTypes = []any{
 	(UnitState)(0),                // 0: broker.v1.UnitState
-	(Logging_Driver)(0),           // 1: broker.v1.Logging.Driver
-	(SignalUnitRequest_Target)(0), // 2: broker.v1.SignalUnitRequest.Target
-	(*InfoRequest)(nil),           // 3: broker.v1.InfoRequest
-	(*InfoResponse)(nil),          // 4: broker.v1.InfoResponse
-	(*UnitSpec)(nil),              // 5: broker.v1.UnitSpec
-	(*Volume)(nil),                // 6: broker.v1.Volume
-	(*Directive)(nil),             // 7: broker.v1.Directive
-	(*Directories)(nil),           // 8: broker.v1.Directories
-	(*Resources)(nil),             // 9: broker.v1.Resources
-	(*Logging)(nil),               // 10: broker.v1.Logging
-	(*Handle)(nil),                // 11: broker.v1.Handle
-	(*Unit)(nil),                  // 12: broker.v1.Unit
-	(*Exit)(nil),                  // 13: broker.v1.Exit
-	(*StartUnitRequest)(nil),      // 14: broker.v1.StartUnitRequest
-	(*StartUnitResponse)(nil),     // 15: broker.v1.StartUnitResponse
-	(*CheckStartRequest)(nil),     // 16: broker.v1.CheckStartRequest
-	(*CheckStartResponse)(nil),    // 17: broker.v1.CheckStartResponse
-	(*Denial)(nil),                // 18: broker.v1.Denial
-	(*StopUnitRequest)(nil),       // 19: broker.v1.StopUnitRequest
-	(*StopUnitResponse)(nil),      // 20: broker.v1.StopUnitResponse
-	(*SignalUnitRequest)(nil),     // 21: broker.v1.SignalUnitRequest
-	(*SignalUnitResponse)(nil),    // 22: broker.v1.SignalUnitResponse
-	(*ExecInUnitRequest)(nil),     // 23: broker.v1.ExecInUnitRequest
-	(*ExecInUnitResponse)(nil),    // 24: broker.v1.ExecInUnitResponse
-	(*GetUnitRequest)(nil),        // 25: broker.v1.GetUnitRequest
-	(*GetUnitResponse)(nil),       // 26: broker.v1.GetUnitResponse
-	(*ListUnitsRequest)(nil),      // 27: broker.v1.ListUnitsRequest
-	(*ListUnitsResponse)(nil),     // 28: broker.v1.ListUnitsResponse
-	(*RemoveUnitRequest)(nil),     // 29: broker.v1.RemoveUnitRequest
-	(*RemoveUnitResponse)(nil),    // 30: broker.v1.RemoveUnitResponse
-	(*WatchUnitsRequest)(nil),     // 31: broker.v1.WatchUnitsRequest
-	(*WatchUnitsResponse)(nil),    // 32: broker.v1.WatchUnitsResponse
-	nil,                           // 33: broker.v1.UnitSpec.LabelsEntry
-	nil,                           // 34: broker.v1.UnitSpec.EnvEntry
-	nil,                           // 35: broker.v1.Unit.LabelsEntry
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(Rootfs_Kind)(0),              // 1: broker.v1.Rootfs.Kind
+	(Logging_Driver)(0),           // 2: broker.v1.Logging.Driver
+	(SignalUnitRequest_Target)(0), // 3: broker.v1.SignalUnitRequest.Target
+	(*InfoRequest)(nil),           // 4: broker.v1.InfoRequest
+	(*InfoResponse)(nil),          // 5: broker.v1.InfoResponse
+	(*UnitSpec)(nil),              // 6: broker.v1.UnitSpec
+	(*Rootfs)(nil),                // 7: broker.v1.Rootfs
+	(*Device)(nil),                // 8: broker.v1.Device
+	(*Volume)(nil),                // 9: broker.v1.Volume
+	(*Directive)(nil),             // 10: broker.v1.Directive
+	(*Directories)(nil),           // 11: broker.v1.Directories
+	(*Resources)(nil),             // 12: broker.v1.Resources
+	(*Logging)(nil),               // 13: broker.v1.Logging
+	(*Handle)(nil),                // 14: broker.v1.Handle
+	(*Unit)(nil),                  // 15: broker.v1.Unit
+	(*Exit)(nil),                  // 16: broker.v1.Exit
+	(*StartUnitRequest)(nil),      // 17: broker.v1.StartUnitRequest
+	(*StartUnitResponse)(nil),     // 18: broker.v1.StartUnitResponse
+	(*CheckStartRequest)(nil),     // 19: broker.v1.CheckStartRequest
+	(*CheckStartResponse)(nil),    // 20: broker.v1.CheckStartResponse
+	(*Denial)(nil),                // 21: broker.v1.Denial
+	(*StopUnitRequest)(nil),       // 22: broker.v1.StopUnitRequest
+	(*StopUnitResponse)(nil),      // 23: broker.v1.StopUnitResponse
+	(*SignalUnitRequest)(nil),     // 24: broker.v1.SignalUnitRequest
+	(*SignalUnitResponse)(nil),    // 25: broker.v1.SignalUnitResponse
+	(*ExecInUnitRequest)(nil),     // 26: broker.v1.ExecInUnitRequest
+	(*ExecInUnitResponse)(nil),    // 27: broker.v1.ExecInUnitResponse
+	(*GetUnitRequest)(nil),        // 28: broker.v1.GetUnitRequest
+	(*GetUnitResponse)(nil),       // 29: broker.v1.GetUnitResponse
+	(*ListUnitsRequest)(nil),      // 30: broker.v1.ListUnitsRequest
+	(*ListUnitsResponse)(nil),     // 31: broker.v1.ListUnitsResponse
+	(*RemoveUnitRequest)(nil),     // 32: broker.v1.RemoveUnitRequest
+	(*RemoveUnitResponse)(nil),    // 33: broker.v1.RemoveUnitResponse
+	(*WatchUnitsRequest)(nil),     // 34: broker.v1.WatchUnitsRequest
+	(*WatchUnitsResponse)(nil),    // 35: broker.v1.WatchUnitsResponse
+	nil,                           // 36: broker.v1.UnitSpec.LabelsEntry
+	nil,                           // 37: broker.v1.UnitSpec.EnvEntry
+	nil,                           // 38: broker.v1.Unit.LabelsEntry
+	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
 }
 var file_broker_v1_broker_proto_depIdxs = []int32{
-	33, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
-	34, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
-	8,  // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
-	9,  // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
-	10, // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
-	7,  // 5: broker.v1.UnitSpec.directives:type_name -> broker.v1.Directive
-	6,  // 6: broker.v1.UnitSpec.volumes:type_name -> broker.v1.Volume
-	1,  // 7: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
-	36, // 8: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
-	11, // 9: broker.v1.Unit.handle:type_name -> broker.v1.Handle
-	0,  // 10: broker.v1.Unit.state:type_name -> broker.v1.UnitState
-	37, // 11: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
-	13, // 12: broker.v1.Unit.exit:type_name -> broker.v1.Exit
-	35, // 13: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
-	37, // 14: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
-	5,  // 15: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	12, // 16: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
-	5,  // 17: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
-	18, // 18: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
-	11, // 19: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
-	36, // 20: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
-	12, // 21: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
-	11, // 22: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
-	2,  // 23: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
-	11, // 24: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
-	5,  // 25: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	13, // 26: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
-	11, // 27: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
-	12, // 28: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
-	12, // 29: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
-	11, // 30: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
-	8,  // 31: broker.v1.RemoveUnitRequest.open:type_name -> broker.v1.Directories
-	12, // 32: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
-	3,  // 33: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
-	16, // 34: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
-	14, // 35: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
-	19, // 36: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
-	21, // 37: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
-	25, // 38: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
-	27, // 39: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
-	29, // 40: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
-	23, // 41: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
-	31, // 42: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
-	4,  // 43: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
-	17, // 44: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
-	15, // 45: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
-	20, // 46: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
-	22, // 47: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
-	26, // 48: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
-	28, // 49: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
-	30, // 50: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
-	24, // 51: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
-	32, // 52: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
-	43, // [43:53] is the sub-list for method output_type
-	33, // [33:43] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	36, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
+	37, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
+	11, // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
+	12, // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
+	13, // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
+	10, // 5: broker.v1.UnitSpec.directives:type_name -> broker.v1.Directive
+	9,  // 6: broker.v1.UnitSpec.volumes:type_name -> broker.v1.Volume
+	7,  // 7: broker.v1.UnitSpec.rootfs:type_name -> broker.v1.Rootfs
+	8,  // 8: broker.v1.UnitSpec.devices:type_name -> broker.v1.Device
+	1,  // 9: broker.v1.Rootfs.kind:type_name -> broker.v1.Rootfs.Kind
+	2,  // 10: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
+	39, // 11: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
+	14, // 12: broker.v1.Unit.handle:type_name -> broker.v1.Handle
+	0,  // 13: broker.v1.Unit.state:type_name -> broker.v1.UnitState
+	40, // 14: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
+	16, // 15: broker.v1.Unit.exit:type_name -> broker.v1.Exit
+	38, // 16: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
+	40, // 17: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
+	6,  // 18: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	15, // 19: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
+	6,  // 20: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
+	21, // 21: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
+	14, // 22: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
+	39, // 23: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
+	15, // 24: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
+	14, // 25: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
+	3,  // 26: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
+	14, // 27: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
+	6,  // 28: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	16, // 29: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
+	14, // 30: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
+	15, // 31: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
+	15, // 32: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
+	14, // 33: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
+	11, // 34: broker.v1.RemoveUnitRequest.open:type_name -> broker.v1.Directories
+	15, // 35: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
+	4,  // 36: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
+	19, // 37: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
+	17, // 38: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
+	22, // 39: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
+	24, // 40: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
+	28, // 41: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
+	30, // 42: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
+	32, // 43: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
+	26, // 44: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
+	34, // 45: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
+	5,  // 46: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
+	20, // 47: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
+	18, // 48: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
+	23, // 49: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
+	25, // 50: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
+	29, // 51: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
+	31, // 52: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
+	33, // 53: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
+	27, // 54: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
+	35, // 55: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
+	46, // [46:56] is the sub-list for method output_type
+	36, // [36:46] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_broker_v1_broker_proto_init() }
@@ -2319,8 +2532,8 @@ func file_broker_v1_broker_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_broker_v1_broker_proto_rawDesc), len(file_broker_v1_broker_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   33,
+			NumEnums:      4,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
