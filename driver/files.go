@@ -52,13 +52,13 @@ func (f *Files) apply(spec *brokerv1.UnitSpec, c *drivers.TaskConfig) error {
 
 // access is Nomad's "rwm" in the order of systemd's.
 func access(permissions string) string {
-	var s string
+	var s strings.Builder
 	for _, p := range "rwm" {
 		if strings.ContainsRune(permissions, p) {
-			s += string(p)
+			s.WriteRune(p)
 		}
 	}
-	return s
+	return s.String()
 }
 
 func (f *Files) rootfs() (*brokerv1.Rootfs, error) {

@@ -20,7 +20,7 @@ func userNamespace(uid, gid uint32, u User) (*os.File, error) {
 	// Only the thread that traces the process stops it from running.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"systemd-brokerd", "version"}, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"systemd-brokerd", "version"}, &syscall.ProcAttr{ //nolint:gosec // G204: this program, which never gets to run
 		Files: []uintptr{},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER,
@@ -38,7 +38,7 @@ func userNamespace(uid, gid uint32, u User) (*os.File, error) {
 	var ws syscall.WaitStatus
 	for {
 		_, werr := syscall.Wait4(pid, &ws, 0, nil)
-		if werr == nil && ws.Stopped() || werr == syscall.EINTR { //nolint:errorlint // a syscall's own number
+		if werr == nil && ws.Stopped() || werr == syscall.EINTR {
 			continue
 		}
 		break

@@ -43,7 +43,6 @@ var attempts = []struct{ name, script string }{
 	{"become root", "setpriv --reuid 0 true || su -c true || sudo -n true"},
 	{"make a setuid program", "cp /usr/bin/id /local/id && chmod 4755 /local/id && test -u /local/id"},
 	{"give a file away", "touch /local/f && chown 0 /local/f"},
-	{"run a program in /secrets", "cp /usr/bin/true /secrets/true && /secrets/true"},
 	{"load a module", "modprobe dummy || insmod /usr/lib/modules/x.ko"},
 	{"set the clock", "date -s 2000-01-01"},
 	{"set the host's name", "hostname escaped"},

@@ -35,12 +35,14 @@ func TestViews(t *testing.T) {
 		want   []string // regular expressions
 	}{
 		{
-			"minimal", keys{"devices": []string{"/dev/e2e:r"}},
+			"minimal",
+			keys{"devices": []string{"/dev/e2e:r"}},
 			"head -c 3 /dev/e2e | wc -c; sh -c 'echo >/dev/e2e' 2>&1; ls /dev/vda 2>&1",
 			[]string{`\A3\n.*Operation not permitted`, "vda.: No such file"},
 		},
 		{
-			"host", keys{"rootfs": "host"},
+			"host",
+			keys{"rootfs": "host"},
 			"cat /etc/hostname; ls -d /home /var/log; ls /var/lib/nomad; touch /etc/x /home/x; ls /run | wc -l; ls -A /tmp | wc -l; cat /local/script | head -c 2; ls /run/systemd /run/dbus; ls /etc/systemd-brokerd; echo $HOME",
 			[]string{`(?s)\A[a-z-]+\n/home\n/var/log\n[0-9]+\n0\n#!`, "/var/lib/nomad.: Permission denied", "/etc/x.: Read-only", "/home/x.: Read-only", "/run/dbus.: No such file", "systemd-brokerd.: Permission denied", "/local\n"},
 		},
