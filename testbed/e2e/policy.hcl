@@ -72,7 +72,7 @@ rule "e2e-scripts" {
 }
 
 # More of the host than its /usr.
-rule "e2e-files" {
+rule "e2e-views" {
   client      = "nomad"
   log_drivers = ["fds"]
   rootfs      = ["minimal", "host", "image"]
