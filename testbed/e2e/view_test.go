@@ -42,8 +42,8 @@ func TestViews(t *testing.T) {
 		{
 			"host",
 			keys{"rootfs": "host"},
-			"cat /etc/hostname; ls -d /home /var/log; ls /var/lib/nomad; touch /etc/x /home/x; ls /run | wc -l; ls -A /tmp | wc -l; cat /local/script | head -c 2; ls /run/systemd /run/dbus; ls /etc/systemd-brokerd; echo $HOME",
-			[]string{`(?s)\A[a-z-]+\n/home\n/var/log\n[0-9]+\n0\n#!`, "/var/lib/nomad.: Permission denied", "/etc/x.: Read-only", "/home/x.: Read-only", "/run/dbus.: No such file", "systemd-brokerd.: Permission denied", "/local\n"},
+			"cat /etc/hostname; ls -d /home /var/log; ls /var/lib/nomad; touch /etc/x /home/x; ls /run | wc -l; ls -A /tmp | wc -l; cat /local/script | head -c 2; ls /run/systemd /run/dbus; ls /etc/systemd-brokerd",
+			[]string{`(?s)\A[a-z-]+\n/home\n/var/log\n[0-9]+\n0\n#!`, "/var/lib/nomad.: Permission denied", "/etc/x.: Read-only", "/home/x.: Read-only", "/run/dbus.: No such file", "systemd-brokerd.: Permission denied"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
