@@ -72,7 +72,23 @@ func directoriesOf(d *policy.Decision) (all openMounts, err error) {
 			return all, invalid("volumes", "%s is neither a directory nor a regular file", quote(v.Source))
 		}
 	}
-	return all, nil
+	if r.Rootfs.Kind != policy.RootfsImage {
+		return all, nil
+	}
+	return all, all.openImage(r.Rootfs.Image)
+}
+
+// openImage opens an image, which must be root's alone to change.
+func (o *openMounts) openImage(image string) error {
+	m := mounts.Mount{Root: "/", Path: strings.TrimPrefix(image, "/"), ReadOnly: true}
+	st, err := o.open("rootfs.image", image, m)
+	if err != nil {
+		return err
+	}
+	if st.Uid != 0 || st.Mode&0o022 != 0 {
+		return invalid("rootfs.image", "others than root can write to %s", quote(image))
+	}
+	return nil
 }
 
 // openMounts are open, and on their way to PID 1.
@@ -103,11 +119,14 @@ func (o openMounts) close() {
 
 // stage lets PID 1 see the decision's directories and volumes, for the start of the
 // unit of r. The caller calls unstage when that has ended, well or not.
-func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, h *unit.Host) (unstage func(), err error) {
+func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, user *mounts.User, h *unit.Host) (unstage func(), err error) {
 	open, err := directoriesOf(d)
 	defer func() { open.close() }()
 	if err != nil {
 		return nil, err
+	}
+	for i := range open[:3] {
+		open[i].Map = user
 	}
 	paths, err := s.config.Mounts.Stage(ctx, r.unit, open)
 	if err != nil {
@@ -117,6 +136,7 @@ func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, h *un
 	for i, v := range d.Request().Volumes {
 		h.Volumes = append(h.Volumes, unit.Volume{Source: paths[3+i], Destination: v.Destination, ReadOnly: v.ReadOnly})
 	}
+	showRoot(d, h, paths[len(paths)-1], s)
 	return func() { s.unstage(context.WithoutCancel(ctx), r.unit) }, nil
 }
 
@@ -158,6 +178,10 @@ func (s *Server) clearStaged(ctx context.Context) error {
 // rootFor is the root directory of the unit of r: the skeleton that all share, or
 // one of its own if PID 1 is to make mount points in it.
 func (s *Server) rootFor(r *record, d *policy.Decision) (string, error) {
+	if d.Request().Rootfs.Kind == policy.RootfsHost {
+		root := filepath.Join(s.dirs.roots, r.unit)
+		return root, s.makeHostRoot(root, d.Request())
+	}
 	own := len(d.Request().Volumes) > 0
 	for _, v := range d.Values() {
 		own = own || v.Name == "TemporaryFileSystem"

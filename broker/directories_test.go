@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"nomad-systemd-driver/broker/mounts"
+	"nomad-systemd-driver/broker/unit"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -36,10 +37,13 @@ func TestUnitIsShownWhatWasStaged(t *testing.T) {
 		m.FD = 0 // closed by now
 		asked = append(asked, m)
 	}
+	// By the name of its user, whose uid nobody has here.
+	uid := unit.DynamicUID(unit.DynamicUserName("nomad", "a/1"))
+	to := &mounts.User{UID: uid, GID: uid}
 	want := []mounts.Mount{
-		{Root: w.alloc, Path: "x/alloc", SameMount: true},
-		{Root: w.alloc, Path: "x/web/local", SameMount: true},
-		{Root: w.alloc, Path: "x/web/secrets", SameMount: true},
+		{Root: w.alloc, Path: "x/alloc", SameMount: true, Map: to},
+		{Root: w.alloc, Path: "x/web/local", SameMount: true, Map: to},
+		{Root: w.alloc, Path: "x/web/secrets", SameMount: true, Map: to},
 		{Root: "/", Path: "usr/share", ReadOnly: true},
 	}
 	if !reflect.DeepEqual(asked, want) {

@@ -76,6 +76,10 @@ func explain(r *policy.Request, failed *systemd.StartError) string {
 		text += ": it does not exist in the task's view, is not executable, or its interpreter or loader is missing; " +
 			"the view holds the host's /usr, and /local, /alloc and /secrets of the task"
 	}
+	if st.ExecMainStatus == 226 && r.Rootfs.Kind == policy.RootfsImage {
+		text += fmt.Sprintf(": the image %s is corrupt or of a kind that this host does not know, does not match its root hash, "+
+			"or lacks one of /alloc, /local, /secrets, /proc, /sys, /dev, /run, /tmp, /var/tmp", quote(r.Rootfs.Image))
+	}
 	return fmt.Sprintf("%s (systemd: %d/%s); see journalctl -u %s", text, st.ExecMainStatus, st.Result, failed.Unit)
 }
 

@@ -31,6 +31,9 @@ const (
 	fieldView = "BROKER_VIEW_SHA256"
 	// fieldCPUs are the CPUs that are the unit's own, if there are any.
 	fieldCPUs = "BROKER_CPUS"
+	// fieldMapped is the ephemeral uid to which the unit's directories are mapped;
+	// units whose directories are not lack the field.
+	fieldMapped = "BROKER_MAPPED_UID"
 	// fieldSession is the unit beside which a session runs.
 	fieldSession = "BROKER_SESSION_OF"
 	// fieldMemory is the unit's memory limit in bytes, for quotas; absent if it has none.
@@ -51,6 +54,7 @@ type record struct {
 	view             string // see fieldView
 	session          string // see fieldSession; empty for what clients know as units
 	labels           map[string]string
+	mapped           uint32   // see fieldMapped; set before the start
 	cpus             []uint32 // see fieldCPUs
 	memory           uint64   // see fieldMemory
 
@@ -93,6 +97,9 @@ func (r *record) fields(uid uint32) map[string]string {
 	if r.memory > 0 {
 		f[fieldMemory] = strconv.FormatUint(r.memory, 10)
 	}
+	if r.mapped != 0 {
+		f[fieldMapped] = strconv.FormatUint(uint64(r.mapped), 10)
+	}
 	if r.session != "" {
 		f[fieldSession] = r.session
 	}
@@ -115,6 +122,9 @@ func recordOf(c *policy.Client, unit string, f map[string]string) (*record, bool
 	r := &record{
 		memory: memory, client: c.Name, id: f[fieldID], unit: unit, sha256: f[fieldSHA256], rule: f[fieldRule],
 		user: f[fieldUser], view: f[fieldView], session: f[fieldSession], labels: labels, cpus: cpus,
+	}
+	if uid, err := strconv.ParseUint(f[fieldMapped], 10, 32); err == nil {
+		r.mapped = uint32(uid)
 	}
 	return r.begun(), true
 }

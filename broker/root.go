@@ -19,6 +19,8 @@ type dirs struct {
 	root string
 	// roots holds such a skeleton for each unit that needs one of its own.
 	roots string
+	// hostDirs and hostLinks are the host's own directories and symlinks at the top.
+	hostDirs, hostLinks []string
 	// starts holds what units are started from, see startFiles.
 	starts string
 	// requests: see requestsDir.
@@ -73,6 +75,10 @@ func makeDirs(runtime string) (dirs, error) {
 		if err := makeDir(path, mode); err != nil {
 			return dirs{}, err
 		}
+	}
+	var err error
+	if d.hostDirs, d.hostLinks, err = topOfHost(); err != nil {
+		return dirs{}, err
 	}
 	return d, makeSkeleton(d.root)
 }

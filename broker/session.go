@@ -59,6 +59,7 @@ func viewOf(d *policy.Decision) string {
 		identity = fmt.Sprintf("%s %d %d", u.Name, u.UID, u.GID)
 	}
 	parts := []string{identity, dirs.Alloc, dirs.Local, dirs.Secrets, d.Profile()}
+	parts = append(parts, fmt.Sprint(d.Request().Rootfs, d.Request().Devices))
 	for _, v := range d.Request().Volumes {
 		parts = append(parts, "volume", v.Source, v.Destination, strconv.FormatBool(v.ReadOnly))
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -199,6 +200,7 @@ func (s *Server) run(
 	if err != nil {
 		return systemd.Status{}, err
 	}
+	user := s.mapTo(r, d, parent)
 	host := unit.Host{Root: root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r)}
 	switch len(fds) {
 	case logFDs:
@@ -224,7 +226,7 @@ func (s *Server) run(
 	} else if host.Credentials, err = files.credentials(d); err != nil {
 		return systemd.Status{}, err
 	}
-	unstage, err := s.stage(ctx, r, d, &host)
+	unstage, err := s.stage(ctx, r, d, user, &host)
 	if err != nil {
 		return systemd.Status{}, err
 	}
@@ -240,6 +242,9 @@ func (s *Server) run(
 	st, err := s.systemd.Start(ctx, u)
 	if err != nil {
 		return st, s.explainStart(ctx, d, r.unit, err)
+	}
+	if r.mapped != 0 && st.UID != r.mapped && st.UID != 0 && st.UID != invalidUID {
+		return st, fmt.Errorf("systemd runs %s as uid %d, not as %d to which its directories are mapped, and which somebody else has got meanwhile: %w", r.unit, st.UID, r.mapped, errLeft)
 	}
 	if actual, other := account.allocated(st.UID); other {
 		if err := files.correct(actual); err != nil {

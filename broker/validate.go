@@ -108,7 +108,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		return nil, invalid("spec", "is missing")
 	}
 	for _, check := range append([]func(*brokerv1.UnitSpec) error{
-		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkVolumes, checkResources, checkDirectives,
+		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkVolumes, checkFiles, checkResources, checkDirectives,
 	}, more...) {
 		if err := check(spec); err != nil {
 			return nil, err
@@ -118,7 +118,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		return nil, err
 	}
 	dirs, res := spec.GetDirectories(), spec.GetResources()
-	return &policy.Request{
+	r := &policy.Request{
 		ID:      spec.GetId(),
 		Name:    slices.Clone(spec.GetName()),
 		Labels:  maps.Clone(spec.GetLabels()),
@@ -147,7 +147,9 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		Volumes:          volumes(spec),
 		Directives:       directives(spec),
 		Credentials:      credentialsOf(spec),
-	}, nil
+	}
+	addFiles(r, spec)
+	return r, nil
 }
 
 func volumes(s *brokerv1.UnitSpec) []policy.Volume {

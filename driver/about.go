@@ -70,6 +70,7 @@ type TaskConfig struct {
 	Credential map[string]Credential `codec:"credential"`
 	Sandbox
 	Binds
+	Files
 }
 
 var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
@@ -88,5 +89,6 @@ var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 
 func withSandbox(m map[string]*hclspec.Spec) map[string]*hclspec.Spec {
 	maps.Copy(m, sandboxSpec)
+	maps.Copy(m, filesSpec)
 	return m
 }

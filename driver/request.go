@@ -3,7 +3,6 @@
 package driver
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -43,9 +42,6 @@ func plannedSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	if _, err := signalTarget(tc.SignalTarget); err != nil {
 		return nil, err
 	}
-	if len(c.Devices) > 0 {
-		return nil, errors.New("the systemd driver does not support devices yet; remove the device blocks of this task")
-	}
 	spec, err := baseSpec(c, &tc)
 	if err != nil {
 		return nil, err
@@ -81,7 +77,7 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		return nil, err
 	}
 	dir := c.TaskDir()
-	return &brokerv1.UnitSpec{
+	spec := &brokerv1.UnitSpec{
 		Id:     c.ID,
 		Name:   []string{word(c.Name), short(c.AllocID)},
 		Labels: labels(c),
@@ -99,7 +95,8 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		Directives:       directives,
 		Volumes:          volumes,
 		Credentials:      credentials,
-	}, nil
+	}
+	return spec, tc.apply(spec, c)
 }
 
 // word is a name that fits into one word of a unit's name.

@@ -186,7 +186,6 @@ func TestUnitSpecRefuses(t *testing.T) {
 		{"a name that systemd drops", `command = "/bin/a"`, env("a-b", "1"), `env: "a-b" is not a name systemd takes`},
 		{"a control character", `command = "/bin/a"`, env("A", "x\x07"), `env: the value of A holds the control character '\a'`},
 		{"bytes that are not text", `command = "/bin/a"`, env("A", "\xff"), "env: the value of A is not valid UTF-8"},
-		{"devices", `command = "/bin/a"`, func(c *drivers.TaskConfig) { c.Devices = []*drivers.DeviceConfig{{}} }, "does not support devices yet"},
 		{"a directive twice", `command = "/bin/a"
 			nice = 5
 			systemd { Nice = ["5"] }`, nil, "Nice is what nice sets as well"},

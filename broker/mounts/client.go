@@ -30,7 +30,7 @@ func (c Client) Stage(ctx context.Context, unit string, all []Mount) ([]string, 
 	r := request{Unit: unit}
 	fds, paths := make([]int, len(all)), make([]string, len(all))
 	for i, m := range all {
-		r.Mounts = append(r.Mounts, want{m.Root, m.Path, m.SameMount, m.ReadOnly})
+		r.Mounts = append(r.Mounts, want{m.Root, m.Path, m.SameMount, m.ReadOnly, m.Map})
 		fds[i], paths[i] = m.FD, Where(c.Dir, unit, i)
 	}
 	if err := c.call(ctx, r, fds); err != nil {

@@ -31,8 +31,18 @@ type Mount struct {
 	// SameMount refuses a Path that leads onto another mount than Root's.
 	SameMount bool
 	ReadOnly  bool
+	// Map shows what belongs to the owner and group of the object as this user's,
+	// and lets what this user makes belong to them on disk, where the file system
+	// can do that. All else in it belongs to nobody in the view.
+	Map *User
 	// FD is an O_PATH descriptor of the object itself, which Path must lead to.
 	FD int
+}
+
+// User is the user of a unit, who is not root.
+type User struct {
+	UID uint32 `json:"uid"`
+	GID uint32 `json:"gid"`
 }
 
 // maxMounts bounds those of one unit.

@@ -26,6 +26,7 @@ type want struct {
 	Path      string `json:"path"`
 	SameMount bool   `json:"same_mount,omitempty"`
 	ReadOnly  bool   `json:"read_only,omitempty"`
+	Map       *User  `json:"map,omitempty"`
 }
 
 // answer is the server's.
@@ -41,6 +42,11 @@ func (r *request) check(fds int) error {
 		return fmt.Errorf("%d mounts are more than %d", len(r.Mounts), maxMounts)
 	case len(r.Mounts) != fds:
 		return fmt.Errorf("%d descriptors came with %d mounts", fds, len(r.Mounts))
+	}
+	for _, w := range r.Mounts {
+		if w.Map != nil && (w.Map.UID == 0 || w.Map.GID == 0) {
+			return fmt.Errorf("nothing of %s is shown as root's", w.Path)
+		}
 	}
 	return nil
 }

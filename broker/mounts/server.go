@@ -179,6 +179,11 @@ func (s *Server) stage(target string, w want, fd int) error {
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, attributes); err != nil {
 		return fmt.Errorf("cannot set the attributes of the mount of %s: %w", w.Path, err)
 	}
+	if w.Map != nil {
+		if err := mapIDs(tree, own, *w.Map); err != nil {
+			return fmt.Errorf("cannot map the ids of the mount of %s: %w", w.Path, err)
+		}
+	}
 	if err := makeTarget(target, own); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ const (
 
 var (
 	ruleSchema = schema{
-		[]string{"client", "log_drivers", "network", "profiles", "sessions"},
+		[]string{"client", "devices", "images", "log_drivers", "network", "profiles", "rootfs", "sessions"},
 		[]string{"args", "directives", "exec", "labels", "limits", "quotas", "run_as", "volumes"},
 	}
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
@@ -50,6 +50,7 @@ func (c *compiler) rule(name string, r *reader) {
 		limits: limitsOf(r.block("limits", limitsSchema)),
 		logs:   logDriversOf(r),
 
+		files:   c.filesOf(r),
 		volumes: c.volumesOf(r.block("volumes", volumesSchema)),
 
 		profiles:   c.profilesOf(name, r),

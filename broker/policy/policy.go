@@ -67,6 +67,7 @@ type rule struct {
 	profiles   []*Profile
 	directives directivesMatcher
 	volumes    volumesMatcher
+	files      files
 	// labels, args and networks are free where a rule does not mention them.
 	labels   []labelMatcher
 	args     *argsMatcher

@@ -45,6 +45,10 @@ type Request struct {
 	WorkingDirectory string
 	// Profile names a profile; empty takes the rule's first.
 	Profile string
+	// Rootfs is what the unit sees of the host beside its own directories.
+	Rootfs Rootfs
+	// Devices are device nodes that the unit may use.
+	Devices []Device
 	// Volumes are what the unit sees of the host beyond its own directories.
 	Volumes []Volume
 	// Directives are further directives, each once and sorted by name.
@@ -107,6 +111,7 @@ func (r *Request) clone() *Request {
 		c.Credentials[i].Content = slices.Clone(v.Content)
 	}
 	c.Resources.CPUs = slices.Clone(r.Resources.CPUs)
+	c.Devices = slices.Clone(r.Devices)
 	c.Volumes = slices.Clone(r.Volumes)
 	c.Directives = slices.Clone(r.Directives)
 	for i, d := range c.Directives {

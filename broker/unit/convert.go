@@ -16,8 +16,11 @@ import (
 // Host is what the broker prepared on this host for one unit. All paths are
 // the broker's own or root's; none can be changed by a client.
 type Host struct {
-	// Root is the skeleton root directory of the "minimal" root file system.
-	Root string
+	// Root is the root directory, unless Image is a disk image, with the RootHash
+	// of its verity data or none.
+	Root, Image, RootHash string
+	// Hidden are paths that the unit does not see.
+	Hidden []string
 	// Alloc, Local and Secrets are where PID 1 finds the directories that the unit
 	// sees by these names; Volumes are further ones.
 	Alloc, Local, Secrets string
@@ -25,7 +28,7 @@ type Host struct {
 	// ReadOnly are host files and directories to show read-only at the same
 	// place in the unit's view; those that do not exist are left out.
 	ReadOnly []string
-	// Passwd and Group are shown as /etc/passwd and /etc/group.
+	// Passwd and Group are shown as /etc/passwd and /etc/group, if not empty.
 	Passwd, Group string
 	// EnvironmentFile holds the unit's environment and is readable by root only.
 	EnvironmentFile string
@@ -100,7 +103,11 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	u.add(program(r)...)
 	u.add(identity(d, h)...)
 	u.add(resources(d, h)...)
-	u.add(view(h)...)
+	files, err := view(r, h)
+	if err != nil {
+		return nil, err
+	}
+	u.add(files...)
 	output, err := stdio(r, h)
 	if err != nil {
 		return nil, err
@@ -110,7 +117,7 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	if len(h.Credentials) > 0 {
 		u.add(Property{"LoadCredential", dbus.MakeVariant(h.Credentials)})
 	}
-	values := decided(d.Values())
+	values := append(decided(d.Values()), hidden(h)...)
 	u.intend(values)
 	u.add(values...)
 	// Forced values come last: what PID 1 reads last is in force.
@@ -207,10 +214,14 @@ func cpuMask(cpus []uint32) []byte {
 
 // view is the file system the unit sees: the skeleton root, a few read-only
 // pieces of the host, and the three directories of the task, and its volumes.
-func view(h Host) []Property {
-	ro := []bind{
-		{h.Passwd, "/etc/passwd", false, 0},
-		{h.Group, "/etc/group", false, 0},
+func view(r *policy.Request, h Host) ([]Property, error) {
+	root, err := rootOf(h)
+	if err != nil {
+		return nil, err
+	}
+	var ro []bind
+	if h.Passwd != "" {
+		ro = append(ro, bind{h.Passwd, "/etc/passwd", false, 0}, bind{h.Group, "/etc/group", false, 0})
 	}
 	for _, path := range h.ReadOnly {
 		ro = append(ro, bind{path, path, true, msRec})
@@ -227,13 +238,21 @@ func view(h Host) []Property {
 			rw = append(rw, bind{v.Source, v.Destination, false, 0})
 		}
 	}
-	return []Property{
-		str("RootDirectory", h.Root),
-		boolean("MountAPIVFS", true),
-		{"BindReadOnlyPaths", dbus.MakeVariant(ro)},
-		{"BindPaths", dbus.MakeVariant(rw)},
-		{"EnvironmentFiles", dbus.MakeVariant([]environmentFile{{h.EnvironmentFile, false}})},
+	var devices []pair
+	for _, d := range r.Devices {
+		rw = append(rw, bind{d.Path, d.Path, false, 0})
+		devices = append(devices, pair{d.Path, d.Permissions})
 	}
+	props := append(root,
+		boolean("MountAPIVFS", true),
+		Property{"BindReadOnlyPaths", dbus.MakeVariant(ro)},
+		Property{"BindPaths", dbus.MakeVariant(rw)},
+		Property{"EnvironmentFiles", dbus.MakeVariant([]environmentFile{{h.EnvironmentFile, false}})},
+	)
+	if len(devices) > 0 {
+		props = append(props, Property{"DeviceAllow", dbus.MakeVariant(devices)})
+	}
+	return props, nil
 }
 
 // stdio connects standard input, output and error.

@@ -34,7 +34,7 @@ func (u *Unit) Name() string { return u.name }
 // checked are the properties, besides those of profiles and of the floor, that
 // decide what a unit can reach.
 var checked = []string{
-	"User", "Group", "SupplementaryGroups", "DynamicUser", "Slice", "RootDirectory", "BindPaths", "BindReadOnlyPaths",
+	"User", "Group", "SupplementaryGroups", "DynamicUser", "Slice", "RootDirectory", "RootImage", "DeviceAllow", "BindPaths", "BindReadOnlyPaths",
 	"MemoryMax", "TasksMax", "AllowedCPUs",
 }
 

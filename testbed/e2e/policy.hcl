@@ -73,6 +73,28 @@ rule "e2e-scripts" {
   }
 }
 
+# More of the host than its /usr.
+rule "e2e-views" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+  rootfs      = ["minimal", "host", "image"]
+  images      = ["/srv/e2e/images"]
+  devices     = ["/dev/e2e"]
+
+  exec {
+    under = ["/local"]
+    paths = ["/hello"]
+  }
+
+  run_as {
+    dynamic_user = true
+  }
+
+  limits {
+    memory_max = "1GiB"
+  }
+}
+
 # Its own program, so that no other rule allows what this one refuses.
 rule "e2e-matched" {
   client      = "nomad"

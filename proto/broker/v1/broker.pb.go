@@ -91,6 +91,62 @@ func (UnitState) EnumDescriptor() ([]byte, []int) {
 	return file_broker_v1_broker_proto_rawDescGZIP(), []int{0}
 }
 
+type Rootfs_Kind int32
+
+const (
+	// As KIND_MINIMAL.
+	Rootfs_KIND_UNSPECIFIED Rootfs_Kind = 0
+	// The host's /usr and a few files of /etc.
+	Rootfs_KIND_MINIMAL Rootfs_Kind = 1
+	// All of the host but /run and /tmp, read-only.
+	Rootfs_KIND_HOST Rootfs_Kind = 2
+	// A directory tree or a disk image of the host, read-only.
+	Rootfs_KIND_IMAGE Rootfs_Kind = 3
+)
+
+// Enum value maps for Rootfs_Kind.
+var (
+	Rootfs_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_MINIMAL",
+		2: "KIND_HOST",
+		3: "KIND_IMAGE",
+	}
+	Rootfs_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_MINIMAL":     1,
+		"KIND_HOST":        2,
+		"KIND_IMAGE":       3,
+	}
+)
+
+func (x Rootfs_Kind) Enum() *Rootfs_Kind {
+	p := new(Rootfs_Kind)
+	*p = x
+	return p
+}
+
+func (x Rootfs_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Rootfs_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_broker_v1_broker_proto_enumTypes[1].Descriptor()
+}
+
+func (Rootfs_Kind) Type() protoreflect.EnumType {
+	return &file_broker_v1_broker_proto_enumTypes[1]
+}
+
+func (x Rootfs_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Rootfs_Kind.Descriptor instead.
+func (Rootfs_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3, 0}
+}
+
 type Logging_Driver int32
 
 const (
@@ -130,11 +186,11 @@ func (x Logging_Driver) String() string {
 }
 
 func (Logging_Driver) Descriptor() protoreflect.EnumDescriptor {
-	return file_broker_v1_broker_proto_enumTypes[1].Descriptor()
+	return file_broker_v1_broker_proto_enumTypes[2].Descriptor()
 }
 
 func (Logging_Driver) Type() protoreflect.EnumType {
-	return &file_broker_v1_broker_proto_enumTypes[1]
+	return &file_broker_v1_broker_proto_enumTypes[2]
 }
 
 func (x Logging_Driver) Number() protoreflect.EnumNumber {
@@ -143,7 +199,7 @@ func (x Logging_Driver) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Logging_Driver.Descriptor instead.
 func (Logging_Driver) EnumDescriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8, 0}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10, 0}
 }
 
 type SignalUnitRequest_Target int32
@@ -181,11 +237,11 @@ func (x SignalUnitRequest_Target) String() string {
 }
 
 func (SignalUnitRequest_Target) Descriptor() protoreflect.EnumDescriptor {
-	return file_broker_v1_broker_proto_enumTypes[2].Descriptor()
+	return file_broker_v1_broker_proto_enumTypes[3].Descriptor()
 }
 
 func (SignalUnitRequest_Target) Type() protoreflect.EnumType {
-	return &file_broker_v1_broker_proto_enumTypes[2]
+	return &file_broker_v1_broker_proto_enumTypes[3]
 }
 
 func (x SignalUnitRequest_Target) Number() protoreflect.EnumNumber {
@@ -194,7 +250,7 @@ func (x SignalUnitRequest_Target) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SignalUnitRequest_Target.Descriptor instead.
 func (SignalUnitRequest_Target) EnumDescriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19, 0}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type InfoRequest struct {
@@ -368,6 +424,10 @@ type UnitSpec struct {
 	// Directories and files of the host that appear in the view; policy must allow
 	// each. At most 24.
 	Volumes []*Volume `protobuf:"bytes,14,rep,name=volumes,proto3" json:"volumes,omitempty"`
+	// What the unit sees of the host beside its own directories.
+	Rootfs *Rootfs `protobuf:"bytes,15,opt,name=rootfs,proto3" json:"rootfs,omitempty"`
+	// Device nodes of the host that the unit may use. At most 64.
+	Devices []*Device `protobuf:"bytes,16,rep,name=devices,proto3" json:"devices,omitempty"`
 	// Name of the group to run as. Empty: the user's own.
 	Group string `protobuf:"bytes,20,opt,name=group,proto3" json:"group,omitempty"`
 	// Names of further groups, at most 32, each once.
@@ -506,6 +566,20 @@ func (x *UnitSpec) GetVolumes() []*Volume {
 	return nil
 }
 
+func (x *UnitSpec) GetRootfs() *Rootfs {
+	if x != nil {
+		return x.Rootfs
+	}
+	return nil
+}
+
+func (x *UnitSpec) GetDevices() []*Device {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
 func (x *UnitSpec) GetGroup() string {
 	if x != nil {
 		return x.Group
@@ -527,6 +601,124 @@ func (x *UnitSpec) GetCredentials() []*Credential {
 	return nil
 }
 
+type Rootfs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  Rootfs_Kind            `protobuf:"varint,1,opt,name=kind,proto3,enum=broker.v1.Rootfs_Kind" json:"kind,omitempty"`
+	// Absolute path of the image on the host (KIND_IMAGE only).
+	Image string `protobuf:"bytes,2,opt,name=image,proto3" json:"image,omitempty"`
+	// Root hash of dm-verity in hexadecimal, for a disk image that has verity data;
+	// may be empty.
+	VerityRootHash string `protobuf:"bytes,3,opt,name=verity_root_hash,json=verityRootHash,proto3" json:"verity_root_hash,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Rootfs) Reset() {
+	*x = Rootfs{}
+	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rootfs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rootfs) ProtoMessage() {}
+
+func (x *Rootfs) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rootfs.ProtoReflect.Descriptor instead.
+func (*Rootfs) Descriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Rootfs) GetKind() Rootfs_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Rootfs_KIND_UNSPECIFIED
+}
+
+func (x *Rootfs) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *Rootfs) GetVerityRootHash() string {
+	if x != nil {
+		return x.VerityRootHash
+	}
+	return ""
+}
+
+// Device is a device node, at the same path in the unit's view.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absolute path below /dev.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Some of "r", "w" and "m", in this order.
+	Permissions   string `protobuf:"bytes,2,opt,name=permissions,proto3" json:"permissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Device) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Device) GetPermissions() string {
+	if x != nil {
+		return x.Permissions
+	}
+	return ""
+}
+
 // Volume is a directory or regular file of the host in a unit's view. What is
 // mounted below it is not part of it.
 type Volume struct {
@@ -542,7 +734,7 @@ type Volume struct {
 
 func (x *Volume) Reset() {
 	*x = Volume{}
-	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	mi := &file_broker_v1_broker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +746,7 @@ func (x *Volume) String() string {
 func (*Volume) ProtoMessage() {}
 
 func (x *Volume) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[3]
+	mi := &file_broker_v1_broker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +759,7 @@ func (x *Volume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Volume.ProtoReflect.Descriptor instead.
 func (*Volume) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{3}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Volume) GetSource() string {
@@ -610,7 +802,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	mi := &file_broker_v1_broker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +814,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[4]
+	mi := &file_broker_v1_broker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +827,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{4}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Credential) GetName() string {
@@ -705,7 +897,7 @@ type Directive struct {
 
 func (x *Directive) Reset() {
 	*x = Directive{}
-	mi := &file_broker_v1_broker_proto_msgTypes[5]
+	mi := &file_broker_v1_broker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +909,7 @@ func (x *Directive) String() string {
 func (*Directive) ProtoMessage() {}
 
 func (x *Directive) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[5]
+	mi := &file_broker_v1_broker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +922,7 @@ func (x *Directive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directive.ProtoReflect.Descriptor instead.
 func (*Directive) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{5}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Directive) GetName() string {
@@ -758,7 +950,7 @@ type Directories struct {
 
 func (x *Directories) Reset() {
 	*x = Directories{}
-	mi := &file_broker_v1_broker_proto_msgTypes[6]
+	mi := &file_broker_v1_broker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +962,7 @@ func (x *Directories) String() string {
 func (*Directories) ProtoMessage() {}
 
 func (x *Directories) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[6]
+	mi := &file_broker_v1_broker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +975,7 @@ func (x *Directories) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Directories.ProtoReflect.Descriptor instead.
 func (*Directories) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{6}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Directories) GetAlloc() string {
@@ -829,7 +1021,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_broker_v1_broker_proto_msgTypes[7]
+	mi := &file_broker_v1_broker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1033,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[7]
+	mi := &file_broker_v1_broker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1046,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{7}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Resources) GetCpuWeight() uint64 {
@@ -916,7 +1108,7 @@ type Logging struct {
 
 func (x *Logging) Reset() {
 	*x = Logging{}
-	mi := &file_broker_v1_broker_proto_msgTypes[8]
+	mi := &file_broker_v1_broker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1120,7 @@ func (x *Logging) String() string {
 func (*Logging) ProtoMessage() {}
 
 func (x *Logging) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[8]
+	mi := &file_broker_v1_broker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1133,7 @@ func (x *Logging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Logging.ProtoReflect.Descriptor instead.
 func (*Logging) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{8}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Logging) GetDriver() Logging_Driver {
@@ -985,7 +1177,7 @@ type Handle struct {
 
 func (x *Handle) Reset() {
 	*x = Handle{}
-	mi := &file_broker_v1_broker_proto_msgTypes[9]
+	mi := &file_broker_v1_broker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1189,7 @@ func (x *Handle) String() string {
 func (*Handle) ProtoMessage() {}
 
 func (x *Handle) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[9]
+	mi := &file_broker_v1_broker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1202,7 @@ func (x *Handle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handle.ProtoReflect.Descriptor instead.
 func (*Handle) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{9}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Handle) GetUnit() string {
@@ -1048,7 +1240,7 @@ type Unit struct {
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_broker_v1_broker_proto_msgTypes[10]
+	mi := &file_broker_v1_broker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1252,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[10]
+	mi := &file_broker_v1_broker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1265,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{10}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Unit) GetId() string {
@@ -1157,7 +1349,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_broker_v1_broker_proto_msgTypes[11]
+	mi := &file_broker_v1_broker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1361,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[11]
+	mi := &file_broker_v1_broker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1374,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{11}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Exit) GetCode() int32 {
@@ -1229,7 +1421,7 @@ type StartUnitRequest struct {
 
 func (x *StartUnitRequest) Reset() {
 	*x = StartUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[12]
+	mi := &file_broker_v1_broker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1433,7 @@ func (x *StartUnitRequest) String() string {
 func (*StartUnitRequest) ProtoMessage() {}
 
 func (x *StartUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[12]
+	mi := &file_broker_v1_broker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1446,7 @@ func (x *StartUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUnitRequest.ProtoReflect.Descriptor instead.
 func (*StartUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{12}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StartUnitRequest) GetSpec() *UnitSpec {
@@ -1273,7 +1465,7 @@ type StartUnitResponse struct {
 
 func (x *StartUnitResponse) Reset() {
 	*x = StartUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_broker_v1_broker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1477,7 @@ func (x *StartUnitResponse) String() string {
 func (*StartUnitResponse) ProtoMessage() {}
 
 func (x *StartUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_broker_v1_broker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1490,7 @@ func (x *StartUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUnitResponse.ProtoReflect.Descriptor instead.
 func (*StartUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{13}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartUnitResponse) GetUnit() *Unit {
@@ -1317,7 +1509,7 @@ type CheckStartRequest struct {
 
 func (x *CheckStartRequest) Reset() {
 	*x = CheckStartRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_broker_v1_broker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1521,7 @@ func (x *CheckStartRequest) String() string {
 func (*CheckStartRequest) ProtoMessage() {}
 
 func (x *CheckStartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_broker_v1_broker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1534,7 @@ func (x *CheckStartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStartRequest.ProtoReflect.Descriptor instead.
 func (*CheckStartRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{14}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CheckStartRequest) GetSpec() *UnitSpec {
@@ -1365,7 +1557,7 @@ type CheckStartResponse struct {
 
 func (x *CheckStartResponse) Reset() {
 	*x = CheckStartResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_broker_v1_broker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1569,7 @@ func (x *CheckStartResponse) String() string {
 func (*CheckStartResponse) ProtoMessage() {}
 
 func (x *CheckStartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_broker_v1_broker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1582,7 @@ func (x *CheckStartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStartResponse.ProtoReflect.Descriptor instead.
 func (*CheckStartResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{15}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CheckStartResponse) GetAllowed() bool {
@@ -1432,7 +1624,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1636,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_broker_v1_broker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1649,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{16}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Denial) GetSubject() string {
@@ -1501,7 +1693,7 @@ type StopUnitRequest struct {
 
 func (x *StopUnitRequest) Reset() {
 	*x = StopUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1705,7 @@ func (x *StopUnitRequest) String() string {
 func (*StopUnitRequest) ProtoMessage() {}
 
 func (x *StopUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_broker_v1_broker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1718,7 @@ func (x *StopUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopUnitRequest.ProtoReflect.Descriptor instead.
 func (*StopUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{17}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StopUnitRequest) GetHandle() *Handle {
@@ -1560,7 +1752,7 @@ type StopUnitResponse struct {
 
 func (x *StopUnitResponse) Reset() {
 	*x = StopUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1764,7 @@ func (x *StopUnitResponse) String() string {
 func (*StopUnitResponse) ProtoMessage() {}
 
 func (x *StopUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_broker_v1_broker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1777,7 @@ func (x *StopUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopUnitResponse.ProtoReflect.Descriptor instead.
 func (*StopUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{18}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StopUnitResponse) GetUnit() *Unit {
@@ -1607,7 +1799,7 @@ type SignalUnitRequest struct {
 
 func (x *SignalUnitRequest) Reset() {
 	*x = SignalUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1811,7 @@ func (x *SignalUnitRequest) String() string {
 func (*SignalUnitRequest) ProtoMessage() {}
 
 func (x *SignalUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_broker_v1_broker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1824,7 @@ func (x *SignalUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalUnitRequest.ProtoReflect.Descriptor instead.
 func (*SignalUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{19}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SignalUnitRequest) GetHandle() *Handle {
@@ -1664,7 +1856,7 @@ type SignalUnitResponse struct {
 
 func (x *SignalUnitResponse) Reset() {
 	*x = SignalUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1868,7 @@ func (x *SignalUnitResponse) String() string {
 func (*SignalUnitResponse) ProtoMessage() {}
 
 func (x *SignalUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_broker_v1_broker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +1881,7 @@ func (x *SignalUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalUnitResponse.ProtoReflect.Descriptor instead.
 func (*SignalUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{20}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
 }
 
 type ExecInUnitRequest struct {
@@ -1709,7 +1901,7 @@ type ExecInUnitRequest struct {
 
 func (x *ExecInUnitRequest) Reset() {
 	*x = ExecInUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1913,7 @@ func (x *ExecInUnitRequest) String() string {
 func (*ExecInUnitRequest) ProtoMessage() {}
 
 func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_broker_v1_broker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1926,7 @@ func (x *ExecInUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInUnitRequest.ProtoReflect.Descriptor instead.
 func (*ExecInUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{21}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExecInUnitRequest) GetHandle() *Handle {
@@ -1768,7 +1960,7 @@ type ExecInUnitResponse struct {
 
 func (x *ExecInUnitResponse) Reset() {
 	*x = ExecInUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1972,7 @@ func (x *ExecInUnitResponse) String() string {
 func (*ExecInUnitResponse) ProtoMessage() {}
 
 func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_broker_v1_broker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1985,7 @@ func (x *ExecInUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInUnitResponse.ProtoReflect.Descriptor instead.
 func (*ExecInUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{22}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExecInUnitResponse) GetExit() *Exit {
@@ -1812,7 +2004,7 @@ type GetUnitRequest struct {
 
 func (x *GetUnitRequest) Reset() {
 	*x = GetUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2016,7 @@ func (x *GetUnitRequest) String() string {
 func (*GetUnitRequest) ProtoMessage() {}
 
 func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[23]
+	mi := &file_broker_v1_broker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2029,7 @@ func (x *GetUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitRequest.ProtoReflect.Descriptor instead.
 func (*GetUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{23}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetUnitRequest) GetHandle() *Handle {
@@ -1856,7 +2048,7 @@ type GetUnitResponse struct {
 
 func (x *GetUnitResponse) Reset() {
 	*x = GetUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +2060,7 @@ func (x *GetUnitResponse) String() string {
 func (*GetUnitResponse) ProtoMessage() {}
 
 func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[24]
+	mi := &file_broker_v1_broker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +2073,7 @@ func (x *GetUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUnitResponse.ProtoReflect.Descriptor instead.
 func (*GetUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{24}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetUnitResponse) GetUnit() *Unit {
@@ -1899,7 +2091,7 @@ type ListUnitsRequest struct {
 
 func (x *ListUnitsRequest) Reset() {
 	*x = ListUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2103,7 @@ func (x *ListUnitsRequest) String() string {
 func (*ListUnitsRequest) ProtoMessage() {}
 
 func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[25]
+	mi := &file_broker_v1_broker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2116,7 @@ func (x *ListUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsRequest.ProtoReflect.Descriptor instead.
 func (*ListUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{25}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
 }
 
 type ListUnitsResponse struct {
@@ -1936,7 +2128,7 @@ type ListUnitsResponse struct {
 
 func (x *ListUnitsResponse) Reset() {
 	*x = ListUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_broker_v1_broker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2140,7 @@ func (x *ListUnitsResponse) String() string {
 func (*ListUnitsResponse) ProtoMessage() {}
 
 func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_broker_v1_broker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2153,7 @@ func (x *ListUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnitsResponse.ProtoReflect.Descriptor instead.
 func (*ListUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{26}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListUnitsResponse) GetUnits() []*Unit {
@@ -1984,7 +2176,7 @@ type RemoveUnitRequest struct {
 
 func (x *RemoveUnitRequest) Reset() {
 	*x = RemoveUnitRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_broker_v1_broker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2188,7 @@ func (x *RemoveUnitRequest) String() string {
 func (*RemoveUnitRequest) ProtoMessage() {}
 
 func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_broker_v1_broker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2201,7 @@ func (x *RemoveUnitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnitRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{27}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RemoveUnitRequest) GetHandle() *Handle {
@@ -2034,7 +2226,7 @@ type RemoveUnitResponse struct {
 
 func (x *RemoveUnitResponse) Reset() {
 	*x = RemoveUnitResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[28]
+	mi := &file_broker_v1_broker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2238,7 @@ func (x *RemoveUnitResponse) String() string {
 func (*RemoveUnitResponse) ProtoMessage() {}
 
 func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[28]
+	mi := &file_broker_v1_broker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2251,7 @@ func (x *RemoveUnitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnitResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnitResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{28}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{30}
 }
 
 type WatchUnitsRequest struct {
@@ -2070,7 +2262,7 @@ type WatchUnitsRequest struct {
 
 func (x *WatchUnitsRequest) Reset() {
 	*x = WatchUnitsRequest{}
-	mi := &file_broker_v1_broker_proto_msgTypes[29]
+	mi := &file_broker_v1_broker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2274,7 @@ func (x *WatchUnitsRequest) String() string {
 func (*WatchUnitsRequest) ProtoMessage() {}
 
 func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[29]
+	mi := &file_broker_v1_broker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2287,7 @@ func (x *WatchUnitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsRequest.ProtoReflect.Descriptor instead.
 func (*WatchUnitsRequest) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{29}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{31}
 }
 
 type WatchUnitsResponse struct {
@@ -2110,7 +2302,7 @@ type WatchUnitsResponse struct {
 
 func (x *WatchUnitsResponse) Reset() {
 	*x = WatchUnitsResponse{}
-	mi := &file_broker_v1_broker_proto_msgTypes[30]
+	mi := &file_broker_v1_broker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2314,7 @@ func (x *WatchUnitsResponse) String() string {
 func (*WatchUnitsResponse) ProtoMessage() {}
 
 func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_broker_v1_broker_proto_msgTypes[30]
+	mi := &file_broker_v1_broker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2327,7 @@ func (x *WatchUnitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchUnitsResponse.ProtoReflect.Descriptor instead.
 func (*WatchUnitsResponse) Descriptor() ([]byte, []int) {
-	return file_broker_v1_broker_proto_rawDescGZIP(), []int{30}
+	return file_broker_v1_broker_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchUnitsResponse) GetUnit() *Unit {
@@ -2165,7 +2357,7 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
 	"\rpolicy_sha256\x18\x05 \x01(\tR\fpolicySha256\x12\x1a\n" +
 	"\bfeatures\x18\x06 \x03(\tR\bfeatures\x12)\n" +
-	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\x94\x06\n" +
+	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\xec\x06\n" +
 	"\bUnitSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x03(\tR\x04name\x127\n" +
@@ -2183,7 +2375,9 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\n" +
 	"directives\x18\r \x03(\v2\x14.broker.v1.DirectiveR\n" +
 	"directives\x12+\n" +
-	"\avolumes\x18\x0e \x03(\v2\x11.broker.v1.VolumeR\avolumes\x12\x14\n" +
+	"\avolumes\x18\x0e \x03(\v2\x11.broker.v1.VolumeR\avolumes\x12)\n" +
+	"\x06rootfs\x18\x0f \x01(\v2\x11.broker.v1.RootfsR\x06rootfs\x12+\n" +
+	"\adevices\x18\x10 \x03(\v2\x11.broker.v1.DeviceR\adevices\x12\x14\n" +
 	"\x05group\x18\x14 \x01(\tR\x05group\x121\n" +
 	"\x14supplementary_groups\x18\x15 \x03(\tR\x13supplementaryGroups\x127\n" +
 	"\vcredentials\x18\x16 \x03(\v2\x15.broker.v1.CredentialR\vcredentials\x1a9\n" +
@@ -2192,7 +2386,20 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"_\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc3\x01\n" +
+	"\x06Rootfs\x12*\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x16.broker.v1.Rootfs.KindR\x04kind\x12\x14\n" +
+	"\x05image\x18\x02 \x01(\tR\x05image\x12(\n" +
+	"\x10verity_root_hash\x18\x03 \x01(\tR\x0everityRootHash\"M\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fKIND_MINIMAL\x10\x01\x12\r\n" +
+	"\tKIND_HOST\x10\x02\x12\x0e\n" +
+	"\n" +
+	"KIND_IMAGE\x10\x03\">\n" +
+	"\x06Device\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12 \n" +
+	"\vpermissions\x18\x02 \x01(\tR\vpermissions\"_\n" +
 	"\x06Volume\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12 \n" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x1b\n" +
@@ -2341,109 +2548,115 @@ func file_broker_v1_broker_proto_rawDescGZIP() []byte {
 	return file_broker_v1_broker_proto_rawDescData
 }
 
-var file_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_broker_v1_broker_proto_goTypes = []any{
 	(UnitState)(0),                // 0: broker.v1.UnitState
-	(Logging_Driver)(0),           // 1: broker.v1.Logging.Driver
-	(SignalUnitRequest_Target)(0), // 2: broker.v1.SignalUnitRequest.Target
-	(*InfoRequest)(nil),           // 3: broker.v1.InfoRequest
-	(*InfoResponse)(nil),          // 4: broker.v1.InfoResponse
-	(*UnitSpec)(nil),              // 5: broker.v1.UnitSpec
-	(*Volume)(nil),                // 6: broker.v1.Volume
-	(*Credential)(nil),            // 7: broker.v1.Credential
-	(*Directive)(nil),             // 8: broker.v1.Directive
-	(*Directories)(nil),           // 9: broker.v1.Directories
-	(*Resources)(nil),             // 10: broker.v1.Resources
-	(*Logging)(nil),               // 11: broker.v1.Logging
-	(*Handle)(nil),                // 12: broker.v1.Handle
-	(*Unit)(nil),                  // 13: broker.v1.Unit
-	(*Exit)(nil),                  // 14: broker.v1.Exit
-	(*StartUnitRequest)(nil),      // 15: broker.v1.StartUnitRequest
-	(*StartUnitResponse)(nil),     // 16: broker.v1.StartUnitResponse
-	(*CheckStartRequest)(nil),     // 17: broker.v1.CheckStartRequest
-	(*CheckStartResponse)(nil),    // 18: broker.v1.CheckStartResponse
-	(*Denial)(nil),                // 19: broker.v1.Denial
-	(*StopUnitRequest)(nil),       // 20: broker.v1.StopUnitRequest
-	(*StopUnitResponse)(nil),      // 21: broker.v1.StopUnitResponse
-	(*SignalUnitRequest)(nil),     // 22: broker.v1.SignalUnitRequest
-	(*SignalUnitResponse)(nil),    // 23: broker.v1.SignalUnitResponse
-	(*ExecInUnitRequest)(nil),     // 24: broker.v1.ExecInUnitRequest
-	(*ExecInUnitResponse)(nil),    // 25: broker.v1.ExecInUnitResponse
-	(*GetUnitRequest)(nil),        // 26: broker.v1.GetUnitRequest
-	(*GetUnitResponse)(nil),       // 27: broker.v1.GetUnitResponse
-	(*ListUnitsRequest)(nil),      // 28: broker.v1.ListUnitsRequest
-	(*ListUnitsResponse)(nil),     // 29: broker.v1.ListUnitsResponse
-	(*RemoveUnitRequest)(nil),     // 30: broker.v1.RemoveUnitRequest
-	(*RemoveUnitResponse)(nil),    // 31: broker.v1.RemoveUnitResponse
-	(*WatchUnitsRequest)(nil),     // 32: broker.v1.WatchUnitsRequest
-	(*WatchUnitsResponse)(nil),    // 33: broker.v1.WatchUnitsResponse
-	nil,                           // 34: broker.v1.UnitSpec.LabelsEntry
-	nil,                           // 35: broker.v1.UnitSpec.EnvEntry
-	nil,                           // 36: broker.v1.Unit.LabelsEntry
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(Rootfs_Kind)(0),              // 1: broker.v1.Rootfs.Kind
+	(Logging_Driver)(0),           // 2: broker.v1.Logging.Driver
+	(SignalUnitRequest_Target)(0), // 3: broker.v1.SignalUnitRequest.Target
+	(*InfoRequest)(nil),           // 4: broker.v1.InfoRequest
+	(*InfoResponse)(nil),          // 5: broker.v1.InfoResponse
+	(*UnitSpec)(nil),              // 6: broker.v1.UnitSpec
+	(*Rootfs)(nil),                // 7: broker.v1.Rootfs
+	(*Device)(nil),                // 8: broker.v1.Device
+	(*Volume)(nil),                // 9: broker.v1.Volume
+	(*Credential)(nil),            // 10: broker.v1.Credential
+	(*Directive)(nil),             // 11: broker.v1.Directive
+	(*Directories)(nil),           // 12: broker.v1.Directories
+	(*Resources)(nil),             // 13: broker.v1.Resources
+	(*Logging)(nil),               // 14: broker.v1.Logging
+	(*Handle)(nil),                // 15: broker.v1.Handle
+	(*Unit)(nil),                  // 16: broker.v1.Unit
+	(*Exit)(nil),                  // 17: broker.v1.Exit
+	(*StartUnitRequest)(nil),      // 18: broker.v1.StartUnitRequest
+	(*StartUnitResponse)(nil),     // 19: broker.v1.StartUnitResponse
+	(*CheckStartRequest)(nil),     // 20: broker.v1.CheckStartRequest
+	(*CheckStartResponse)(nil),    // 21: broker.v1.CheckStartResponse
+	(*Denial)(nil),                // 22: broker.v1.Denial
+	(*StopUnitRequest)(nil),       // 23: broker.v1.StopUnitRequest
+	(*StopUnitResponse)(nil),      // 24: broker.v1.StopUnitResponse
+	(*SignalUnitRequest)(nil),     // 25: broker.v1.SignalUnitRequest
+	(*SignalUnitResponse)(nil),    // 26: broker.v1.SignalUnitResponse
+	(*ExecInUnitRequest)(nil),     // 27: broker.v1.ExecInUnitRequest
+	(*ExecInUnitResponse)(nil),    // 28: broker.v1.ExecInUnitResponse
+	(*GetUnitRequest)(nil),        // 29: broker.v1.GetUnitRequest
+	(*GetUnitResponse)(nil),       // 30: broker.v1.GetUnitResponse
+	(*ListUnitsRequest)(nil),      // 31: broker.v1.ListUnitsRequest
+	(*ListUnitsResponse)(nil),     // 32: broker.v1.ListUnitsResponse
+	(*RemoveUnitRequest)(nil),     // 33: broker.v1.RemoveUnitRequest
+	(*RemoveUnitResponse)(nil),    // 34: broker.v1.RemoveUnitResponse
+	(*WatchUnitsRequest)(nil),     // 35: broker.v1.WatchUnitsRequest
+	(*WatchUnitsResponse)(nil),    // 36: broker.v1.WatchUnitsResponse
+	nil,                           // 37: broker.v1.UnitSpec.LabelsEntry
+	nil,                           // 38: broker.v1.UnitSpec.EnvEntry
+	nil,                           // 39: broker.v1.Unit.LabelsEntry
+	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
 }
 var file_broker_v1_broker_proto_depIdxs = []int32{
-	34, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
-	35, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
-	9,  // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
-	10, // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
-	11, // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
-	8,  // 5: broker.v1.UnitSpec.directives:type_name -> broker.v1.Directive
-	6,  // 6: broker.v1.UnitSpec.volumes:type_name -> broker.v1.Volume
-	7,  // 7: broker.v1.UnitSpec.credentials:type_name -> broker.v1.Credential
-	1,  // 8: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
-	37, // 9: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
-	12, // 10: broker.v1.Unit.handle:type_name -> broker.v1.Handle
-	0,  // 11: broker.v1.Unit.state:type_name -> broker.v1.UnitState
-	38, // 12: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
-	14, // 13: broker.v1.Unit.exit:type_name -> broker.v1.Exit
-	36, // 14: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
-	38, // 15: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
-	5,  // 16: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	13, // 17: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
-	5,  // 18: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
-	19, // 19: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
-	12, // 20: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
-	37, // 21: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
-	13, // 22: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
-	12, // 23: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
-	2,  // 24: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
-	12, // 25: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
-	5,  // 26: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
-	14, // 27: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
-	12, // 28: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
-	13, // 29: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
-	13, // 30: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
-	12, // 31: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
-	9,  // 32: broker.v1.RemoveUnitRequest.open:type_name -> broker.v1.Directories
-	13, // 33: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
-	3,  // 34: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
-	17, // 35: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
-	15, // 36: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
-	20, // 37: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
-	22, // 38: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
-	26, // 39: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
-	28, // 40: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
-	30, // 41: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
-	24, // 42: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
-	32, // 43: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
-	4,  // 44: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
-	18, // 45: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
-	16, // 46: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
-	21, // 47: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
-	23, // 48: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
-	27, // 49: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
-	29, // 50: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
-	31, // 51: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
-	25, // 52: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
-	33, // 53: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
-	44, // [44:54] is the sub-list for method output_type
-	34, // [34:44] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	37, // 0: broker.v1.UnitSpec.labels:type_name -> broker.v1.UnitSpec.LabelsEntry
+	38, // 1: broker.v1.UnitSpec.env:type_name -> broker.v1.UnitSpec.EnvEntry
+	12, // 2: broker.v1.UnitSpec.directories:type_name -> broker.v1.Directories
+	13, // 3: broker.v1.UnitSpec.resources:type_name -> broker.v1.Resources
+	14, // 4: broker.v1.UnitSpec.logging:type_name -> broker.v1.Logging
+	11, // 5: broker.v1.UnitSpec.directives:type_name -> broker.v1.Directive
+	9,  // 6: broker.v1.UnitSpec.volumes:type_name -> broker.v1.Volume
+	7,  // 7: broker.v1.UnitSpec.rootfs:type_name -> broker.v1.Rootfs
+	8,  // 8: broker.v1.UnitSpec.devices:type_name -> broker.v1.Device
+	10, // 9: broker.v1.UnitSpec.credentials:type_name -> broker.v1.Credential
+	1,  // 10: broker.v1.Rootfs.kind:type_name -> broker.v1.Rootfs.Kind
+	2,  // 11: broker.v1.Logging.driver:type_name -> broker.v1.Logging.Driver
+	40, // 12: broker.v1.Logging.rate_limit_interval:type_name -> google.protobuf.Duration
+	15, // 13: broker.v1.Unit.handle:type_name -> broker.v1.Handle
+	0,  // 14: broker.v1.Unit.state:type_name -> broker.v1.UnitState
+	41, // 15: broker.v1.Unit.started_at:type_name -> google.protobuf.Timestamp
+	17, // 16: broker.v1.Unit.exit:type_name -> broker.v1.Exit
+	39, // 17: broker.v1.Unit.labels:type_name -> broker.v1.Unit.LabelsEntry
+	41, // 18: broker.v1.Exit.exited_at:type_name -> google.protobuf.Timestamp
+	6,  // 19: broker.v1.StartUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	16, // 20: broker.v1.StartUnitResponse.unit:type_name -> broker.v1.Unit
+	6,  // 21: broker.v1.CheckStartRequest.spec:type_name -> broker.v1.UnitSpec
+	22, // 22: broker.v1.CheckStartResponse.denial:type_name -> broker.v1.Denial
+	15, // 23: broker.v1.StopUnitRequest.handle:type_name -> broker.v1.Handle
+	40, // 24: broker.v1.StopUnitRequest.grace_period:type_name -> google.protobuf.Duration
+	16, // 25: broker.v1.StopUnitResponse.unit:type_name -> broker.v1.Unit
+	15, // 26: broker.v1.SignalUnitRequest.handle:type_name -> broker.v1.Handle
+	3,  // 27: broker.v1.SignalUnitRequest.target:type_name -> broker.v1.SignalUnitRequest.Target
+	15, // 28: broker.v1.ExecInUnitRequest.handle:type_name -> broker.v1.Handle
+	6,  // 29: broker.v1.ExecInUnitRequest.spec:type_name -> broker.v1.UnitSpec
+	17, // 30: broker.v1.ExecInUnitResponse.exit:type_name -> broker.v1.Exit
+	15, // 31: broker.v1.GetUnitRequest.handle:type_name -> broker.v1.Handle
+	16, // 32: broker.v1.GetUnitResponse.unit:type_name -> broker.v1.Unit
+	16, // 33: broker.v1.ListUnitsResponse.units:type_name -> broker.v1.Unit
+	15, // 34: broker.v1.RemoveUnitRequest.handle:type_name -> broker.v1.Handle
+	12, // 35: broker.v1.RemoveUnitRequest.open:type_name -> broker.v1.Directories
+	16, // 36: broker.v1.WatchUnitsResponse.unit:type_name -> broker.v1.Unit
+	4,  // 37: broker.v1.BrokerService.Info:input_type -> broker.v1.InfoRequest
+	20, // 38: broker.v1.BrokerService.CheckStart:input_type -> broker.v1.CheckStartRequest
+	18, // 39: broker.v1.BrokerService.StartUnit:input_type -> broker.v1.StartUnitRequest
+	23, // 40: broker.v1.BrokerService.StopUnit:input_type -> broker.v1.StopUnitRequest
+	25, // 41: broker.v1.BrokerService.SignalUnit:input_type -> broker.v1.SignalUnitRequest
+	29, // 42: broker.v1.BrokerService.GetUnit:input_type -> broker.v1.GetUnitRequest
+	31, // 43: broker.v1.BrokerService.ListUnits:input_type -> broker.v1.ListUnitsRequest
+	33, // 44: broker.v1.BrokerService.RemoveUnit:input_type -> broker.v1.RemoveUnitRequest
+	27, // 45: broker.v1.BrokerService.ExecInUnit:input_type -> broker.v1.ExecInUnitRequest
+	35, // 46: broker.v1.BrokerService.WatchUnits:input_type -> broker.v1.WatchUnitsRequest
+	5,  // 47: broker.v1.BrokerService.Info:output_type -> broker.v1.InfoResponse
+	21, // 48: broker.v1.BrokerService.CheckStart:output_type -> broker.v1.CheckStartResponse
+	19, // 49: broker.v1.BrokerService.StartUnit:output_type -> broker.v1.StartUnitResponse
+	24, // 50: broker.v1.BrokerService.StopUnit:output_type -> broker.v1.StopUnitResponse
+	26, // 51: broker.v1.BrokerService.SignalUnit:output_type -> broker.v1.SignalUnitResponse
+	30, // 52: broker.v1.BrokerService.GetUnit:output_type -> broker.v1.GetUnitResponse
+	32, // 53: broker.v1.BrokerService.ListUnits:output_type -> broker.v1.ListUnitsResponse
+	34, // 54: broker.v1.BrokerService.RemoveUnit:output_type -> broker.v1.RemoveUnitResponse
+	28, // 55: broker.v1.BrokerService.ExecInUnit:output_type -> broker.v1.ExecInUnitResponse
+	36, // 56: broker.v1.BrokerService.WatchUnits:output_type -> broker.v1.WatchUnitsResponse
+	47, // [47:57] is the sub-list for method output_type
+	37, // [37:47] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_broker_v1_broker_proto_init() }
@@ -2451,7 +2664,7 @@ func file_broker_v1_broker_proto_init() {
 	if File_broker_v1_broker_proto != nil {
 		return
 	}
-	file_broker_v1_broker_proto_msgTypes[4].OneofWrappers = []any{
+	file_broker_v1_broker_proto_msgTypes[6].OneofWrappers = []any{
 		(*Credential_Source)(nil),
 		(*Credential_Content)(nil),
 	}
@@ -2460,8 +2673,8 @@ func file_broker_v1_broker_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_broker_v1_broker_proto_rawDesc), len(file_broker_v1_broker_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   34,
+			NumEnums:      4,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// Rootfs is what a unit sees of the host beside its own directories.
+type Rootfs struct {
+	Kind RootfsKind
+	// Image is an absolute path of the host, for RootfsImage.
+	Image string
+	// RootHash is the root hash of dm-verity in hexadecimal, or empty.
+	RootHash string
+}
+
+// RootfsKind is one kind of root file system; empty is RootfsMinimal.
+type RootfsKind string
+
+// The kinds of root file systems.
+const (
+	RootfsMinimal RootfsKind = "minimal" // /usr and a few files of /etc
+	RootfsHost    RootfsKind = "host"    // all of the host but /run and /tmp, read-only
+	RootfsImage   RootfsKind = "image"   // a directory tree or a disk image
+)
+
+// Device is a device node, with permissions of "r", "w" and "m".
+type Device struct{ Path, Permissions string }
+
+// files are what a rule allows of the host's files. The zero value is the minimal
+// root file system and nothing else.
+type files struct {
+	rootfs []RootfsKind
+	// images are directories that hold images, or images; devices are nodes.
+	images, devices []string
+}
+
+// anchorOf is the first of paths that is p or holds it.
+func anchorOf(paths []string, p string) string {
+	i := slices.IndexFunc(paths, func(at string) bool { return at == p || below(at, p) })
+	if i < 0 || !cleanAbsolute(p) {
+		return ""
+	}
+	return paths[i]
+}
+
+func (c *compiler) filesOf(r *reader) files {
+	var f files
+	for _, v := range r.list("rootfs") {
+		k := RootfsKind(v.text)
+		if !slices.Contains([]RootfsKind{RootfsMinimal, RootfsHost, RootfsImage}, k) {
+			r.fail(v.at, "%q is not a root file system; known: minimal, host, image", v.text)
+		}
+		f.rootfs = append(f.rootfs, k)
+	}
+	f.images = c.places(r, "images", closedToTasks)
+	if image := slices.Contains(f.rootfs, RootfsImage); image != (len(f.images) > 0) {
+		r.fail(r.head, `%s needs both "image" in rootfs and the paths in images, or neither`, r.title)
+	}
+	for _, v := range r.list("devices") {
+		if p := r.path(v); strings.HasPrefix(p, "/dev/") && !slices.Contains(hostDevices, p) {
+			f.devices = append(f.devices, p)
+			continue
+		}
+		r.fail(v.at, "%q is not a device below /dev that tasks could share", v.text)
+	}
+	return f
+}
+
+// hostDevices are as good as root, or as the machine.
+var hostDevices = []string{"/dev/mem", "/dev/kmem", "/dev/port", "/dev/kmsg", "/dev/console", "/dev/initctl"}

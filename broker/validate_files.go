@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package broker
+
+import (
+	"encoding/hex"
+	"regexp"
+	"strings"
+
+	"nomad-systemd-driver/broker/policy"
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
+)
+
+const maxDevices = 64
+
+var accessPattern = regexp.MustCompile(`\Ar?w?m?\z`)
+
+var rootfsKinds = map[brokerv1.Rootfs_Kind]policy.RootfsKind{
+	brokerv1.Rootfs_KIND_UNSPECIFIED: policy.RootfsMinimal,
+	brokerv1.Rootfs_KIND_MINIMAL:     policy.RootfsMinimal,
+	brokerv1.Rootfs_KIND_HOST:        policy.RootfsHost,
+	brokerv1.Rootfs_KIND_IMAGE:       policy.RootfsImage,
+}
+
+func checkFiles(s *brokerv1.UnitSpec) error {
+	for _, check := range []func(*brokerv1.UnitSpec) error{checkRootfs, checkDevices} {
+		if err := check(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkRootfs(s *brokerv1.UnitSpec) error {
+	r := s.GetRootfs()
+	image := r.GetKind() == brokerv1.Rootfs_KIND_IMAGE
+	if _, ok := rootfsKinds[r.GetKind()]; !ok {
+		return invalid("rootfs.kind", "is not known")
+	}
+	if !image && (r.GetImage() != "" || r.GetVerityRootHash() != "") {
+		return invalid("rootfs.image", "is for KIND_IMAGE only")
+	}
+	if h, err := hex.DecodeString(r.GetVerityRootHash()); err != nil || len(h) != 0 && (len(h) < 16 || len(h) > 64) {
+		return invalid("rootfs.verity_root_hash", "is not a hash in hexadecimal")
+	}
+	if !image {
+		return nil
+	}
+	return checkPath("rootfs.image", r.GetImage())
+}
+
+func checkDevices(s *brokerv1.UnitSpec) error {
+	if n := len(s.GetDevices()); n > maxDevices {
+		return invalid("devices", "there are %d, more than %d", n, maxDevices)
+	}
+	for _, d := range s.GetDevices() {
+		if err := checkPath("devices.path", d.GetPath()); err != nil {
+			return err
+		}
+		if p := d.GetPermissions(); p == "" || !accessPattern.MatchString(p) || !strings.HasPrefix(d.GetPath(), "/dev/") {
+			return invalid("devices", "%s with %s is not a device below /dev with some of r, w, m, in this order", d.GetPath(), quote(p))
+		}
+	}
+	return nil
+}
+
+// addFiles puts what spec says of files into r.
+func addFiles(r *policy.Request, s *brokerv1.UnitSpec) {
+	r.Rootfs = policy.Rootfs{
+		Kind: rootfsKinds[s.GetRootfs().GetKind()], Image: s.GetRootfs().GetImage(), RootHash: s.GetRootfs().GetVerityRootHash(),
+	}
+	for _, d := range s.GetDevices() {
+		r.Devices = append(r.Devices, policy.Device{Path: d.GetPath(), Permissions: d.GetPermissions()})
+	}
+}

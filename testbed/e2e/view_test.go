@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"maps"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// prepareFiles makes what the tests' policy lets tasks see below /srv/e2e.
+func prepareFiles(t *testing.T) {
+	t.Helper()
+	run(t, "sh", "-ec", `
+mkdir -p /srv/e2e/images/tree; cd /srv/e2e
+[ -e /dev/e2e ] || mknod -m 666 /dev/e2e b $(stat -c "%Hr %Lr" /dev/vda)
+cd images; cp /srv/artifacts/hello tree/hello
+(cd tree; mkdir -p alloc local secrets proc sys dev run tmp var/tmp usr etc root)
+echo broken >corrupt; chmod 755 tree; chmod 644 corrupt`)
+}
+
+// TestViews: what a task sees with each key, and what it cannot do there.
+func TestViews(t *testing.T) {
+	t.Parallel()
+	prepareFiles(t)
+	type keys = map[string]any
+	for _, tt := range []struct {
+		name   string
+		config keys
+		script string
+		want   []string // regular expressions
+	}{
+		{
+			"minimal",
+			keys{"devices": []string{"/dev/e2e:r"}},
+			"head -c 3 /dev/e2e | wc -c; sh -c ': >/dev/e2e' 2>&1; ls /dev/vda 2>&1",
+			[]string{`\A3\n.*Operation not permitted`, "vda.: No such file"},
+		},
+		{
+			"host",
+			keys{"rootfs": "host"},
+			"cat /etc/hostname; ls -d /home /var/log; ls /var/lib/nomad; touch /etc/x /home/x; ls /run | wc -l; ls -A /tmp | wc -l; cat /local/script | head -c 2; ls /run/systemd /run/dbus; ls /etc/systemd-brokerd",
+			[]string{`(?s)\A[a-z-]+\n/home\n/var/log\n[0-9]+\n0\n#!`, "/var/lib/nomad.: Permission denied", "/etc/x.: Read-only", "/home/x.: Read-only", "/run/dbus.: No such file", "systemd-brokerd.: Permission denied"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tk := script(tt.script)
+			maps.Copy(tk.Config, tt.config)
+			out, events := result(t, tk)
+			for _, want := range tt.want {
+				if !regexp.MustCompile(want).MatchString(out) {
+					t.Errorf("it prints:\n%s\nwant %s; events:\n%s", out, want, events)
+				}
+			}
+			if strings.Contains(out, "FAILED") {
+				t.Errorf("it could do what it must not:\n%s", out)
+			}
+		})
+	}
+	for _, tt := range []struct {
+		name   string
+		config keys
+		want   string // in the output or the events
+	}{
+		{"an image that is a tree", keys{"rootfs": "image", "image": "/srv/e2e/images/tree"}, "root: /alloc /dev /etc /hello /local /proc"},
+		{"no image", keys{"rootfs": "image", "image": "/srv/e2e/images/none"}, `"/srv/e2e/images/none" cannot be opened: no such file`},
+		{"a corrupt image", keys{"rootfs": "image", "image": "/srv/e2e/images/corrupt"}, "is corrupt or of a kind"},
+		{"an image of no rule", keys{"rootfs": "image", "image": "/usr"}, "images of a rule"},
+		{"a device of no rule", keys{"devices": []string{"/dev/vda"}}, "devices of a rule"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tk := task{Config: keys{"command": "/hello"}}
+			maps.Copy(tk.Config, tt.config)
+			if tt.config["rootfs"] == nil {
+				tk = script("echo started")
+				maps.Copy(tk.Config, tt.config)
+			}
+			out, events := result(t, tk)
+			if !strings.Contains(out+events, tt.want) {
+				t.Errorf("%q is missing in:\n%s\n%s", tt.want, out, events)
+			}
+		})
+	}
+}
