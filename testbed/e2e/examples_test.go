@@ -95,12 +95,8 @@ var exampleTests = map[string]func(*example){
 			e.t.Errorf("a command in the task prints %q", out)
 		}
 	},
-	"refused": func(e *example) {
-		a := e.await("failed")
-		if text := a.events("hello"); !strings.Contains(text, "is refused by the policy of systemd-brokerd") {
-			e.t.Errorf("the events are:\n%s", text)
-		}
-	},
+	"refused": func(e *example) { e.isRefused("hello") },
+	"report":  func(e *example) { e.isRefused("perl") },
 }
 
 func TestExamples(t *testing.T) {
@@ -131,6 +127,14 @@ type example struct {
 	t             *testing.T
 	id, alloc     string
 	submittedJobs []string
+}
+
+func (e *example) isRefused(task string) {
+	e.t.Helper()
+	a := e.await("failed")
+	if text := a.events(task); !strings.Contains(text, "is refused by the policy of systemd-brokerd") {
+		e.t.Errorf("the events are:\n%s", text)
+	}
 }
 
 type exampleAlloc struct {
