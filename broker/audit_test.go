@@ -88,6 +88,24 @@ func (l *auditLog) holds(text string) bool {
 	})
 }
 
+// TestStartWithoutRoomIsOnRecord: after "start allowed" comes what became of it.
+func TestStartWithoutRoomIsOnRecord(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"a/1", "a/2", "a/3"} { // max_units of the client
+		w.start(id)
+	}
+	_, err := w.client.StartUnit(w.ctx(), w.logged("a/4"))
+	wantCode(t, err, codes.ResourceExhausted, "")
+	failed := w.audit.one(t, eventStartFailed)
+	if failed["BROKER_UNIT_ID"] != "a/4" || !strings.Contains(failed["BROKER_REASON"], "max_units") {
+		t.Errorf("got %v", failed)
+	}
+	allowed := w.audit.of(eventStartAllowed)
+	if id := allowed[len(allowed)-1]["BROKER_REQUEST_ID"]; id == "" || id != failed["BROKER_REQUEST_ID"] {
+		t.Errorf("request %q was allowed and %q failed", id, failed["BROKER_REQUEST_ID"])
+	}
+}
+
 func TestLifeOfAUnitIsOnRecord(t *testing.T) {
 	w := newWorld(t)
 	s := w.spec("a/1")

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/godbus/dbus/v5"
+
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -36,11 +38,14 @@ func (w *world) lastCPUs(n int) (unit string, mask []byte) {
 	}
 	args := w.pid1.Calls("SetUnitProperties")[n-1].Args
 	unit, ok := args[0].(string)
-	u, found := w.pid1.Unit(unit)
-	if !ok || !found || args[1] != true {
+	properties, ok2 := args[2].([][]any)
+	if !ok || !ok2 || args[1] != true || len(properties) != 1 || properties[0][0] != "AllowedCPUs" {
 		w.t.Fatalf("PID 1 was asked with %v", args)
 	}
-	mask, _ = u.Started["AllowedCPUs"].([]byte)
+	value, ok := properties[0][1].(dbus.Variant)
+	if mask, ok2 = value.Value().([]byte); !ok || !ok2 {
+		w.t.Fatalf("PID 1 was asked with %v", args)
+	}
 	return unit, mask
 }
 

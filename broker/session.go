@@ -114,7 +114,7 @@ func (s *Server) session(
 	if ended(parent.ended) {
 		return nil, errNotRunning
 	}
-	_, first, err := s.units.reserve(r, d.Client().MaxUnits, d.Quota())
+	_, first, err := s.reserve(ctx, r, d)
 	if err != nil {
 		return nil, err
 	}

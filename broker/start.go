@@ -91,12 +91,11 @@ func labelPrefix(c *policy.Client) string { return c.LabelPrefix() }
 // startOnce starts the unit of d, or waits for and returns the unit that the
 // same request started before.
 func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *brokerv1.UnitSpec, key fdKey) (*record, error) {
-	client := d.Client()
 	sum, err := s.digest(spec)
 	if err != nil {
 		return nil, err
 	}
-	r, first, err := s.units.reserve(newRecord(d, sum), client.MaxUnits, d.Quota())
+	r, first, err := s.reserve(ctx, newRecord(d, sum), d)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +118,16 @@ func (s *Server) startOnce(ctx context.Context, d *policy.Decision, spec *broker
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// reserve makes room for r. That there is none is on record, as any other end of a
+// start that was allowed.
+func (s *Server) reserve(ctx context.Context, r *record, d *policy.Decision) (_ *record, first bool, err error) {
+	reserved, first, err := s.units.reserve(r, d.Client().MaxUnits, d.Quota())
+	if err != nil {
+		s.audit.started(ctx, r, d, err)
+	}
+	return reserved, first, err
 }
 
 // joinStart answers a request whose id is known already.

@@ -130,15 +130,22 @@ func cpuAllowed(_ *client, l *rule, r *Request) bool {
 }
 
 func cpuWeightFits(l *rule, r *Request) bool {
-	return l.limits.cpuWeight == 0 || cpuWeight(r) <= l.limits.cpuWeight
+	return l.limits.cpuWeight == 0 || cpuWeight(l, r) <= l.limits.cpuWeight
 }
 
-// cpuWeight is the request's, or else the one that systemd gives.
-func cpuWeight(r *Request) uint64 {
-	if r.Resources.CPUWeight == 0 {
-		return 100
+// cpuWeight is the request's, or else the one that systemd gives; that of the time
+// in which the host starts, if it is higher.
+func cpuWeight(l *rule, r *Request) uint64 {
+	weight := r.Resources.CPUWeight
+	if weight == 0 {
+		weight = 100
 	}
-	return r.Resources.CPUWeight
+	for _, v := range l.values(r, "StartupCPUWeight") {
+		if w, ok := v.Value.Value.Value().(uint64); ok {
+			weight = max(weight, w)
+		}
+	}
+	return weight
 }
 
 func cpuQuotaFits(l *rule, r *Request) bool {
@@ -157,7 +164,7 @@ func cpuQuotaFits(l *rule, r *Request) bool {
 func cpuDenied(_ *client, l *rule, r *Request) *Denial {
 	if !cpuWeightFits(l, r) {
 		return &Denial{
-			Subject: "resources", Value: fmt.Sprintf("cpu_weight %d", cpuWeight(r)),
+			Subject: "resources", Value: fmt.Sprintf("cpu_weight %d", cpuWeight(l, r)),
 			Reason: fmt.Sprintf("a task may have a CPU weight of at most %d here; ask for less cpu or set cpu_weight, "+
 				"or ask the operator to raise limits.cpu_weight of a rule", l.limits.cpuWeight),
 		}

@@ -18,9 +18,17 @@ type Warning struct {
 	Text  string
 }
 
-// Interpreters run whatever their arguments say. Versions may follow the names.
+// Interpreters run whatever their arguments say. Versions may follow the names, see
+// [Interprets].
 var Interpreters = []string{
-	"bash", "busybox", "dash", "env", "java", "lua", "node", "perl", "php", "python", "python3", "ruby", "sh", "xargs", "zsh",
+	"awk", "bash", "busybox", "dash", "env", "gawk", "java", "ksh", "lua", "mawk", "node", "nodejs", "perl", "php", "python", "python3", "ruby", "sh", "tclsh", "xargs", "zsh",
+}
+
+// Interprets reports whether the program at this path is an interpreter by its name,
+// such as python3.11.
+func Interprets(file string) bool {
+	name := path.Base(file)
+	return slices.Contains(Interpreters, name) || slices.Contains(Interpreters, strings.TrimRight(name, "-.0123456789"))
 }
 
 // Lint looks for rules that allow more, or less, than they seem to. onHost tells
@@ -89,14 +97,19 @@ func inTask(p string) bool {
 // interpreters are those of the host that the rule allows.
 func (l *rule) interpreters(onHost func(string) bool) []string {
 	var names []string
+	for _, p := range l.exec.paths {
+		if Interprets(p) {
+			names = append(names, path.Base(p))
+		}
+	}
 	for _, name := range Interpreters {
 		file := "/usr/bin/" + name
-		if slices.ContainsFunc(l.exec.paths, func(p string) bool { return path.Base(p) == name }) ||
-			(l.exec.any || programIn(l.exec.under, nil, file)) && onHost(file) {
+		if (l.exec.any || programIn(l.exec.under, nil, file)) && onHost(file) {
 			names = append(names, name)
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // covers is whether l surely accepts all that other accepts. It may say no where

@@ -4,6 +4,7 @@ package policy_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -38,6 +39,8 @@ func TestLint(t *testing.T) {
 		"an interpreter and a user":          {aRule("r", `paths = ["/usr/bin/python3"]`, app, ""), "with python3 and any arguments a job can do all that app can"},
 		"an interpreter below a directory":   {aRule("r", `under = ["/usr/bin"]`, app, ""), "with bash, python3 and any"},
 		"an interpreter and its arguments":   {aRule("r", `paths = ["/usr/bin/python3"]`, app, "args {\nfirst = [\"/local/x\"]\n}"), ""},
+		"an interpreter with its version":    {aRule("r", `paths = ["/usr/bin/python3.11"]`, app, ""), "with python3.11 and any arguments"},
+		"a program called like one":          {aRule("r", `paths = ["/usr/bin/shred"]`, app, ""), ""},
 		"an interpreter and no user":         {aRule("r", `paths = ["/usr/bin/python3"]`, dynamic, ""), ""},
 		"a program that is not here":         {aRule("r", `paths = ["/usr/bin/none", "/local/none"]`, dynamic, ""), "/usr/bin/none is not on this host"},
 		"no exec":                            {"rule \"r\" {\n  client = \"nomad\"\n}\n", "it has no exec"},
@@ -58,7 +61,7 @@ func TestLint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			for _, w := range load(t, oneClient+row.rules).Lint(func(p string) bool {
-				return p == "/usr/bin" || p == "/usr/bin/bash" || p == "/usr/bin/python3"
+				return p == "/usr/bin" || slices.Contains([]string{"/usr/bin/bash", "/usr/bin/python3", "/usr/bin/python3.11", "/usr/bin/shred"}, p)
 			}) {
 				got = append(got, w.Block+": "+w.Text)
 			}

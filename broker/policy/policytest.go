@@ -19,10 +19,10 @@ var (
 	testFileSchema = schema{[]string{"version"}, []string{"test"}}
 	testSchema     = schema{
 		[]string{
-			"allow", "args", "client", "command", "cpu_percent", "cpu_weight", "deny", "log_driver", "memory_max", "memory_unlimited",
-			"network", "never", "profile", "session", "tasks_max", "user",
+			"allow", "args", "client", "command", "cpu_percent", "cpu_weight", "deny", "group", "log_driver", "memory_max", "memory_unlimited",
+			"network", "never", "profile", "session", "supplementary_groups", "tasks_max", "user",
 		},
-		[]string{"directives", "labels"},
+		[]string{"directives", "labels", "volumes"},
 	}
 )
 
@@ -104,6 +104,11 @@ func testOf(name string, r *reader) *Test {
 	for _, v := range r.list("args") {
 		q.Args = append(q.Args, v.text)
 	}
+	q.Group = optional("group", "")
+	for _, v := range r.list("supplementary_groups") {
+		q.SupplementaryGroups = append(q.SupplementaryGroups, v.text)
+	}
+	r.testVolumes(q)
 	r.testResources(q)
 	r.testDirectives(q)
 	if b := r.open("labels"); b != nil {
@@ -112,6 +117,20 @@ func testOf(name string, r *reader) *Test {
 		}
 	}
 	return t
+}
+
+// testVolumes asks for each source at a destination that nothing else has.
+func (r *reader) testVolumes(q *Request) {
+	b := r.block("volumes", volumesSchema)
+	if b == nil {
+		return
+	}
+	for _, key := range volumesSchema.attributes {
+		for _, v := range b.list(key) {
+			destination := fmt.Sprintf("/volumes/%d", len(q.Volumes))
+			q.Volumes = append(q.Volumes, Volume{Source: v.text, Destination: destination, ReadOnly: key == "read_only"})
+		}
+	}
 }
 
 func (r *reader) testResources(q *Request) {

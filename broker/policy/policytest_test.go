@@ -135,6 +135,36 @@ func TestTestsFailOnOtherAnswers(t *testing.T) {
 	}
 }
 
+// TestVolumesAndGroupsCanBeTested: each part of a rule that speaks of them can be
+// noticed.
+func TestVolumesAndGroupsCanBeTested(t *testing.T) {
+	const rest = "command = \"/local/x\"\nuser = \"app\"\n"
+	tests, err := policy.LoadTests(fstest.MapFS{"a.policytest.hcl": {Data: []byte("version = 1\n" +
+		"test \"group\" {\n" + rest + "group = \"media\"\nallow = \"r\"\n}\n" +
+		"test \"further group\" {\n" + rest + "supplementary_groups = [\"media\"]\nallow = \"r\"\n}\n" +
+		"test \"other group\" {\n" + rest + "group = \"daemon\"\ndeny = \"group\"\n}\n" +
+		"test \"volumes\" {\n" + rest + "volumes {\nread_only = [\"/srv/web\"]\nread_write = [\"/srv/data\"]\n}\nallow = \"r\"\n}\n" +
+		"test \"volume to write\" {\n" + rest + "volumes {\nread_write = [\"/srv/web\"]\n}\ndeny = \"volume\"\n}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := load(t, oneClient+aRule("r", `under = ["/local"]`, "users = [\"app\"]\ngroups = [\"media\"]",
+		"volumes {\nread_only = [\"/srv/web\"]\nread_write = [\"/srv/data\"]\n}")).RunTests(tests)
+	for _, r := range report.Results {
+		if r.Problem != "" {
+			t.Errorf("test %q: %s", r.Test.Name, r.Problem)
+		}
+	}
+	for _, m := range report.Mutants {
+		if m.KilledBy == "" {
+			t.Errorf("no test notices: %s", m.Change)
+		}
+	}
+	if len(report.Mutants) < 6 {
+		t.Errorf("only %d mutants", len(report.Mutants))
+	}
+}
+
 func TestMutantsThatNoTestNotices(t *testing.T) {
 	report := tested(t, `
 test "allowed" {

@@ -52,14 +52,14 @@ func TestSuggestedRulesAllowWhatWasDeniedAndNoMore(t *testing.T) {
 	dir := policyDir(t, twoRules)
 	journal := record(t, "denied", asID+"|"+labelled) +
 		record(t, "denied", asID+"|"+labelled+"|JOURNAL|NONE|1048576|2097153") +
-		record(t, "denied", `"command"|"directives": [{"name": "Nice", "values": ["5"]}, {"name":"LimitNOFILE","values":["9"]}], "command"|"C_TASK": "web"|"C_TASK_NAME": "a$b"`) +
+		record(t, "denied", `"command"|"directives": [{"name": "Nice", "values": ["5"]}, {"name":"LimitNOFILE","values":["9"]}], "command"|"C_TASK": "web"|"C_TASK_NAME": "a+b"`) +
 		record(t, "allowed", "")
 	text, err := suggest(t, dir, journal)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	for _, want := range []string{
-		`paths = ["/usr/bin/id"]`, `log_drivers = ["journal", "none"]`, `memory_max = "3MiB"`, `TASK_NAME  = ["web"]`, `TASK_NAME  = ["a*b"]`,
+		`paths = ["/usr/bin/id"]`, `log_drivers = ["journal", "none"]`, `memory_max = "3MiB"`, `TASK_NAME  = ["web"]`, `TASK_NAME  = ["a+b"]`,
 		`names = ["LimitNOFILE"`, "# 2 × ", "dynamic_user = true",
 	} {
 		if !strings.Contains(text, want) {
@@ -74,6 +74,35 @@ func TestSuggestedRulesAllowWhatWasDeniedAndNoMore(t *testing.T) {
 	}
 	if again, err := suggest(t, dir, journal); err != nil || !strings.Contains(again, "none of them a denial") {
 		t.Errorf("with the suggestion in the policy: %v\n%s", err, again)
+	}
+}
+
+func TestSuggestedRulesHoldVolumesAndGroups(t *testing.T) {
+	dir := policyDir(t, twoRules)
+	text, err := suggest(t, dir, record(t, "denied", labelled+`|"command"|"group": "daemon", "supplementaryGroups": ["games"], `+
+		`"volumes": [{"source": "/srv/web", "destination": "/web", "readOnly": true}, {"source": "/srv/data", "destination": "/data"}], "command"`))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, want := range []string{`groups = ["daemon", "games"]`, `read_only  = ["/srv/web"]`, `read_write = ["/srv/data"]`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the suggestion lacks %s:\n%s", want, text)
+		}
+	}
+}
+
+// TestNamesCannotWidenSuggestions: the author of a job chooses its name, and "*" in a
+// label of a rule is any text.
+func TestNamesCannotWidenSuggestions(t *testing.T) {
+	for _, name := range []string{"*", "a*", "a$b", "a%b", "${x}", `a\\b`} {
+		text, err := suggest(t, policyDir(t, twoRules), record(t, "denied", asID+`|"C_TASK": "web"|"C_TASK_NAME": "`+name+`"`))
+		if !errors.Is(err, errDenied) || strings.Contains(text, "\nrule ") || !strings.Contains(text, "TASK_NAME") {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+	text, err := suggest(t, policyDir(t, twoRules), record(t, "denied", strings.Replace(asID, "/usr/bin/id", "/usr/bin/python3.11", 1)+"|"+labelled))
+	if err != nil || !strings.Contains(text, "runs what its arguments say") {
+		t.Errorf("an interpreter with its version: %v\n%s", err, text)
 	}
 }
 

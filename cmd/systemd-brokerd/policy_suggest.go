@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -83,6 +82,8 @@ type wish struct {
 	memory, tasks        uint64
 	unlimited            bool
 	logs, profiles, dirs []string
+	groups               []string
+	readOnly, readWrite  []string // volumes
 	requests             []*policy.Request
 }
 
@@ -154,6 +155,31 @@ func (w *wish) add(r *policy.Request, d *policy.Denial) {
 	w.tasks = max(w.tasks, r.Resources.TasksMax)
 	w.logs = with(w.logs, string(r.LogDriver))
 	w.profiles = with(w.profiles, cmp.Or(r.Profile, policy.DefaultProfile))
+	if r.Group != "" {
+		w.groups = with(w.groups, r.Group)
+	}
+	for _, g := range r.SupplementaryGroups {
+		w.groups = with(w.groups, g)
+	}
+	for _, v := range r.Volumes {
+		if v.ReadOnly {
+			w.readOnly = with(w.readOnly, v.Source)
+		} else {
+			w.readWrite = with(w.readWrite, v.Source)
+		}
+	}
+}
+
+// unwritable is a label that no rule can ask for as it is; empty if there is none.
+// A "*" in its place would make the rule that of other tasks, whose authors choose
+// their names.
+func (w *wish) unwritable() string {
+	for _, name := range taskLabels {
+		if v := w.labels[name]; strings.ContainsAny(v, unwritable) {
+			return fmt.Sprintf("label %s=%q holds one of %s, which a policy cannot write; rename the job", name, v, unwritable)
+		}
+	}
+	return ""
 }
 
 func with(all []string, s string) []string {
@@ -167,6 +193,9 @@ func with(all []string, s string) []string {
 // rule is the narrowest rule that allows all requests of the wish, or why none does.
 // The policy itself says which directives the rule must name.
 func (w *wish) rule(dir string, n int) (text, denial string, err error) {
+	if denial := w.unwritable(); denial != "" {
+		return "", denial, nil
+	}
 	w.dirs = nil
 	for {
 		text = w.text(n)
@@ -201,18 +230,17 @@ func (w *wish) denied(p *policy.Policy) *policy.Denial {
 	return nil
 }
 
-// unwritable are characters that strings of a policy cannot hold; a pattern can stand
-// for them.
-var (
-	unwritable = regexp.MustCompile(`["\\$%{*]+`)
-	notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
-)
+// unwritable are characters that labels of a policy cannot hold, or that mean something
+// else there.
+const unwritable = `"\$%{*`
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 func (w *wish) text(n int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# %d × %s", w.times, oneLine(w.denial))
-	if slices.Contains(policy.Interpreters, path.Base(w.command)) {
+	if policy.Interprets(w.command) {
 		line("# This program runs what its arguments say, and they are not recorded: add args.")
 	}
 	name := notInNames.ReplaceAllString(w.label("JOB_ID")+"-"+w.label("TASK_NAME"), "_")
@@ -229,16 +257,22 @@ func (w *wish) text(n int) string {
 	line("  labels {")
 	for _, name := range taskLabels {
 		if v, ok := w.labels[name]; ok {
-			line("    %-10s = [%q]", name, unwritable.ReplaceAllString(v, "*"))
+			line("    %-10s = [%q]", name, v)
 		}
 	}
 	line("  }\n")
 	line("  exec {\n    paths = [%q]\n  }\n", w.command)
+	line("  run_as {")
 	if w.user == "" {
-		line("  run_as {\n    dynamic_user = true\n  }")
+		line("    dynamic_user = true")
 	} else {
-		line("  run_as {\n    users = [%q]\n  }", w.user)
+		line("    users = [%q]", w.user)
 	}
+	if len(w.groups) > 0 {
+		line("    groups = %s", list(w.groups))
+	}
+	line("  }")
+	w.volumes(line)
 	if len(w.dirs) > 0 {
 		line("\n  directives {\n    names = %s\n  }", list(w.dirs))
 	}
@@ -253,6 +287,21 @@ func (w *wish) text(n int) string {
 	}
 	line("  }\n}")
 	return b.String()
+}
+
+// volumes writes the block for what the task sees of the host.
+func (w *wish) volumes(line func(string, ...any)) {
+	if len(w.readOnly)+len(w.readWrite) == 0 {
+		return
+	}
+	line("\n  volumes {")
+	if len(w.readOnly) > 0 {
+		line("    read_only  = %s", list(w.readOnly))
+	}
+	if len(w.readWrite) > 0 {
+		line("    read_write = %s", list(w.readWrite))
+	}
+	line("  }")
 }
 
 // private is whether all requests ask for no network by themselves.

@@ -226,12 +226,17 @@ func TestUnitsThatVanishedAreLostTasks(t *testing.T) {
 	j := submit(t, task{Type: "service", Config: command("tick")})
 	j.await("running")
 	pid, unit := j.pid(), j.unit()
-	run(t, "systemctl", "stop", "nomad.service", "systemd-brokerd.socket", "systemd-brokerd-fds.socket", "systemd-brokerd.service")
-	t.Cleanup(func() { driverHealth(t, healthy) })
+	sockets := []string{"systemd-brokerd.socket", "systemd-brokerd-fds.socket", "systemd-brokerd-mounts.socket"}
+	run(t, "systemctl", append([]string{"stop", "nomad.service", "systemd-brokerd.service", "systemd-brokerd-mounts.service"}, sockets...)...)
+	t.Cleanup(func() {
+		run(t, "systemctl", append([]string{"start", "nomad.service"}, sockets...)...)
+		driverHealth(t, healthy)
+	})
 	run(t, "systemctl", "stop", unit)
 	awaitGone(t, pid)
+	run(t, "umount", "/run/systemd-brokerd/mounts")
 	run(t, "rm", "-r", "/run/systemd-brokerd")
-	run(t, "systemctl", "start", "systemd-brokerd.socket", "systemd-brokerd-fds.socket", "nomad.service")
+	run(t, "systemctl", append([]string{"start", "nomad.service"}, sockets...)...)
 	driverHealth(t, healthy)
 	if text := j.messages(j.await("failed")); !strings.Contains(text, unit+" is gone and its exit status with it") {
 		t.Errorf("no event tells what became of it:\n%s", text)
