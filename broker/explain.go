@@ -85,10 +85,11 @@ func explain(r *policy.Request, failed *systemd.StartError) string {
 
 // checkCommand looks for programs of the host before systemd does, to say what
 // is wrong with them in so many words. It looks below /usr only, where no
-// client can change anything; a program below /local or /alloc is found, or
-// not, by the task's own user in its own view.
-func (s *Server) checkCommand(command string) error {
-	if !strings.HasPrefix(command, "/usr/") {
+// client can change anything, and which images have of their own; a program
+// below /local or /alloc is found, or not, by the task's own user in its own view.
+func (s *Server) checkCommand(r *policy.Request) error {
+	command := r.Command
+	if !strings.HasPrefix(command, "/usr/") || r.Rootfs.Kind == policy.RootfsImage {
 		return nil
 	}
 	info, err := os.Stat(command)

@@ -58,13 +58,17 @@ func TestCheckCommandNamesWhatIsWrongWithAProgramOfTheHost(t *testing.T) {
 		"/usr/bin/env": "", "/local/none": "", "sh": "",
 		"/usr/bin/nonesuch": "does not exist on this host", "/usr/bin": "is not a file",
 	} {
-		if err := s.checkCommand(command); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := s.checkCommand(&policy.Request{Command: command}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", command, err, want)
 		}
 	}
+	image := policy.Rootfs{Kind: policy.RootfsImage}
+	if err := s.checkCommand(&policy.Request{Command: "/usr/bin/nonesuch", Rootfs: image}); err != nil {
+		t.Errorf("a program of an image: %v", err)
+	}
 	if list, err := filepath.Glob("/usr/share/common-licenses/*"); err == nil && len(list) > 0 {
 		if info, err := os.Stat(list[0]); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 == 0 {
-			if err := s.checkCommand(list[0]); err == nil || !strings.Contains(err.Error(), "is not executable") {
+			if err := s.checkCommand(&policy.Request{Command: list[0]}); err == nil || !strings.Contains(err.Error(), "is not executable") {
 				t.Errorf("%s: got %v", list[0], err)
 			}
 		}

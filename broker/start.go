@@ -196,7 +196,7 @@ func (s *Server) run(
 	ctx context.Context, r *record, d *policy.Decision, spec *brokerv1.UnitSpec, fds descriptors, parent *record,
 ) (systemd.Status, error) {
 	req := d.Request()
-	if err := s.checkCommand(req.Command); err != nil {
+	if err := s.checkCommand(req); err != nil {
 		return systemd.Status{}, err
 	}
 	if err := fds.enough(neededFDs(req)); err != nil {
