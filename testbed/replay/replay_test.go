@@ -274,15 +274,27 @@ func (c *client) spec(s *Service, command []string) *brokerv1.UnitSpec {
 	}
 	c.t.Cleanup(func() { _ = os.RemoveAll(alloc) })
 	spec := &brokerv1.UnitSpec{
-		Id: id, Name: []string{"replay"}, Command: inPath(command[0]), Args: command[1:], Env: s.Env, User: s.User,
+		Id: id, Name: []string{"replay"}, Command: inPath(command[0]), Args: command[1:], Env: s.Env,
+		User: s.User, Group: groupName(s.Group),
 		Directories: dirs, WorkingDirectory: filepath.Clean(cmp.Or(s.WorkingDirectory, "/")), Profile: "replay",
 		Resources: &brokerv1.Resources{MemoryUnlimited: true},
 		Logging:   &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_JOURNAL},
+	}
+	for _, g := range s.Groups {
+		spec.SupplementaryGroups = append(spec.SupplementaryGroups, groupName(g))
 	}
 	for _, d := range s.Directives {
 		spec.Directives = append(spec.Directives, &brokerv1.Directive{Name: d.Name, Values: d.Lines})
 	}
 	return spec
+}
+
+// groupName is the name of a group that a unit file may give by its number.
+func groupName(group string) string {
+	if g, err := user.LookupGroupId(group); err == nil {
+		return g.Name
+	}
+	return group
 }
 
 func uuid() string {

@@ -15,7 +15,8 @@ import (
 // Service is what a unit file asks for, in the terms of the broker's API.
 type Service struct {
 	Commands         [][]string // each of ExecStart=, its words
-	User             string
+	User, Group      string
+	Groups           []string // of SupplementaryGroups=
 	WorkingDirectory string
 	Env              map[string]string
 	Directives       []Directive
@@ -84,6 +85,14 @@ func (s *Service) assign(section, name, value string) error {
 		return nil
 	case name == "User":
 		s.User = value
+		return nil
+	case name == "Group":
+		s.Group = value
+		return nil
+	case name == "SupplementaryGroups":
+		if s.Groups = append(s.Groups, strings.Fields(value)...); value == "" {
+			s.Groups = nil
+		}
 		return nil
 	case name == "WorkingDirectory":
 		s.WorkingDirectory = value

@@ -18,6 +18,11 @@ Type=oneshot
 ExecStart=sh -x -c 'test "$$PWD" = "/tmp/a b" && printf %%s \x41\s\-\xzz\"'
 ExecStart=/bin/true
 User=nobody
+Group=daemon
+SupplementaryGroups=adm
+SupplementaryGroups=
+SupplementaryGroups=audio games
+SupplementaryGroups=adm
 WorkingDirectory=/tmp
 Environment="A=word1 word2" B=2
 Environment=B=3
@@ -27,9 +32,10 @@ SystemCallFilter=~write \
 `
 	want := &Service{
 		Commands: [][]string{{"sh", "-x", "-c", `test "$PWD" = "/tmp/a b" && printf %s A \-\xzz"`}, {"/bin/true"}},
-		User:     "nobody", WorkingDirectory: "/tmp",
-		Env:        map[string]string{"A": "word1 word2", "B": "3"},
-		Directives: []Directive{{"SystemCallFilter", []string{"read", "~write      open"}}},
+		User:     "nobody", Group: "daemon", Groups: []string{"audio", "games", "adm"},
+		WorkingDirectory: "/tmp",
+		Env:              map[string]string{"A": "word1 word2", "B": "3"},
+		Directives:       []Directive{{"SystemCallFilter", []string{"read", "~write      open"}}},
 	}
 	got, err := Parse(text)
 	if err != nil || !reflect.DeepEqual(got, want) {
