@@ -38,17 +38,28 @@ var lifecycle = []Property{
 // there is executed. NoNewPrivileges= makes systemd mount all with nosuid.
 //
 // RestrictSUIDSGID= makes openat2(2) fail with ENOSYS inside the task, for
-// which programs that use it have a fallback; see docs/job-reference.md.
+// which programs that use it have a fallback; see docs/job-reference.md. It is a
+// filter of system calls, and the kernel does what is asked through an io_uring
+// without asking one: a file made that way could be setuid. Programs find no
+// io_uring, as on a kernel that has none, and have a fallback for that too.
 var floor = []Property{
 	boolean("NoNewPrivileges", true),
 	str("ProtectSystem", "strict"),
 	boolean("RestrictSUIDSGID", true),
+	{"SystemCallFilter", dbus.MakeVariant(syscalls{false, []string{"io_uring_setup:ENOSYS"}})},
 	{"NoExecPaths", dbus.MakeVariant([]string{"-+/secrets"})},
 	str("KeyringMode", "private"),
 	boolean("MemoryAccounting", true),
 	boolean("CPUAccounting", true),
 	boolean("TasksAccounting", true),
 	boolean("IOAccounting", true),
+}
+
+// syscalls is SystemCallFilter= on D-Bus, (bas): whether the calls are allowed, their
+// names with errors.
+type syscalls struct {
+	Allow bool
+	Names []string
 }
 
 func str(name, value string) Property { return Property{name, dbus.MakeVariant(value)} }
