@@ -38,21 +38,41 @@ var lifecycle = []Property{
 // there is executed. NoNewPrivileges= makes systemd mount all with nosuid.
 //
 // RestrictSUIDSGID= makes openat2(2) fail with ENOSYS inside the task, for
-// which programs that use it have a fallback; see docs/job-reference.md. It is a
-// filter of system calls, and the kernel does what is asked through an io_uring
-// without asking one: a file made that way could be setuid. Programs find no
-// io_uring, as on a kernel that has none, and have a fallback for that too.
+// which programs that use it have a fallback; see docs/job-reference.md.
 var floor = []Property{
 	boolean("NoNewPrivileges", true),
 	str("ProtectSystem", "strict"),
 	boolean("RestrictSUIDSGID", true),
-	{"SystemCallFilter", dbus.MakeVariant(syscalls{false, []string{"io_uring_setup:ENOSYS"}})},
 	{"NoExecPaths", dbus.MakeVariant([]string{"-+/secrets"})},
 	str("KeyringMode", "private"),
 	boolean("MemoryAccounting", true),
 	boolean("CPUAccounting", true),
 	boolean("TasksAccounting", true),
 	boolean("IOAccounting", true),
+}
+
+// noURing is forced too, after the filters among values: the kernel does what is
+// asked through an io_uring without asking a filter, and a file made that way could be
+// setuid. Programs find none, as on a kernel that has none, and have a fallback for
+// that. A list of what is allowed has its own answer for all else: with another one
+// for a single call, systemd 257 cannot install it.
+func noURing(values []Property) Property {
+	var first *filterLine
+	for _, v := range values {
+		if v.Name != "SystemCallFilter" {
+			continue
+		}
+		if line, ok := filterOf(v.Value.Value()); ok && len(line.names) == 0 {
+			first = nil // PID 1 begins again
+		} else if ok && first == nil {
+			first = &line
+		}
+	}
+	call := "io_uring_setup:ENOSYS"
+	if first != nil && first.allow {
+		call = "io_uring_setup"
+	}
+	return Property{"SystemCallFilter", dbus.MakeVariant(syscalls{false, []string{call}})}
 }
 
 // syscalls is SystemCallFilter= on D-Bus, (bas): whether the calls are allowed, their

@@ -97,7 +97,7 @@ func TestExecStreams(t *testing.T) {
 		code                                int
 	}{
 		{
-			name: "streams", script: "for n in 1 2; do echo $n; sleep 0.2; done; head -n1; cat; echo end; stty size; exit 43", stdin: "a\nb\nc\n",
+			name: "streams", script: "for n in 1 2; do echo $n; sleep 0.2; done; cat; echo end; stty size; exit 43", stdin: "a\nb\nc\n",
 			stdout: "1\n2\na\nb\nc\nend\n", stderr: "stty: .*: Inappropriate ioctl for device\n", code: 43,
 		},
 		{name: "a signal", script: "kill -9 $$", code: 137},
