@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -75,8 +76,19 @@ func directoriesOf(d *policy.Decision) (all openMounts, err error) {
 	if r.Rootfs.Kind != policy.RootfsImage {
 		return all, nil
 	}
-	return all, all.openImage(r.Rootfs.Image)
+	if err := all.openImage(r.Rootfs.Image); err != nil || r.Rootfs.RootHash == "" {
+		return all, err
+	}
+	// An image with a partition table may have its verity data in it.
+	if _, err := os.Lstat(r.Rootfs.Image + veritySuffix); errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	return all, all.openImage(r.Rootfs.Image + veritySuffix)
 }
+
+// veritySuffix is where the verity data of an image is, as systemd has it for
+// RootVerity= (systemd.exec(5)).
+const veritySuffix = ".verity"
 
 // openImage opens an image, which must be root's alone to change.
 func (o *openMounts) openImage(image string) error {
@@ -136,7 +148,7 @@ func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, user 
 	for i, v := range d.Request().Volumes {
 		h.Volumes = append(h.Volumes, unit.Volume{Source: paths[3+i], Destination: v.Destination, ReadOnly: v.ReadOnly})
 	}
-	showRoot(d, h, paths[len(paths)-1], s)
+	s.showRoot(d, h, paths[3+len(h.Volumes):])
 	return func() { s.unstage(context.WithoutCancel(ctx), r.unit) }, nil
 }
 

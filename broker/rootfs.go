@@ -92,9 +92,9 @@ func (s *Server) hiddenOf(c policy.Client) []string {
 	return []string{data, "/etc/systemd-brokerd"}
 }
 
-// showRoot sets what h shows beside the directories of its unit. staged is the image,
-// if the request has one.
-func showRoot(d *policy.Decision, h *unit.Host, staged string, s *Server) {
+// showRoot sets what h shows beside the directories of its unit. image is where the
+// image is, if the request has one, and its verity data, if there are any beside it.
+func (s *Server) showRoot(d *policy.Decision, h *unit.Host, image []string) {
 	switch r := d.Request().Rootfs; r.Kind {
 	case policy.RootfsHost:
 		h.ReadOnly, h.Hidden = s.dirs.hostDirs, s.hiddenOf(d.Client())
@@ -102,9 +102,12 @@ func showRoot(d *policy.Decision, h *unit.Host, staged string, s *Server) {
 	case policy.RootfsImage:
 		h.ReadOnly, h.Passwd, h.Group = nil, "", ""
 		if info, err := os.Stat(r.Image); err == nil && info.IsDir() {
-			h.Root = staged
+			h.Root = image[0]
 			return
 		}
-		h.Root, h.Image, h.RootHash = "", staged, r.RootHash
+		h.Root, h.Image, h.RootHash = "", image[0], r.RootHash
+		if len(image) > 1 {
+			h.RootVerity = image[1]
+		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 // the broker's own or root's; none can be changed by a client.
 type Host struct {
 	// Root is the root directory, unless Image is a disk image, with the RootHash
-	// of its verity data or none.
-	Root, Image, RootHash string
+	// of its verity data or none. RootVerity is where these are, if not in the image.
+	Root, Image, RootHash, RootVerity string
 	// Hidden are paths that the unit does not see.
 	Hidden []string
 	// Alloc, Local and Secrets are where PID 1 finds the directories that the unit

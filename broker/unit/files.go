@@ -28,6 +28,9 @@ func rootOf(h Host) ([]Property, error) {
 		}
 		props = append(props, Property{"RootHash", dbus.MakeVariant(hash)})
 	}
+	if h.RootVerity != "" {
+		props = append(props, str("RootVerity", h.RootVerity))
+	}
 	return props, nil
 }
 

@@ -37,6 +37,7 @@ var attempts = []struct{ name, script string }{
 	{"make a user namespace", "unshare -U true"},
 	{"enter another namespace", "nsenter -t $OTHER -m true"},
 	{"change its root", "chroot / true"},
+	{"execute what is in /secrets", "cp /usr/bin/true /secrets/true && /secrets/true"},
 	{"make a device", "mknod /tmp/vda b 254 0"},
 	{"open the disk", "head -c 1 /dev/vda"},
 	{"open the memory", "head -c 1 /dev/mem"},

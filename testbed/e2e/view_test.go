@@ -12,20 +12,28 @@ import (
 )
 
 // prepareFiles makes what the tests' policy lets tasks see below /srv/e2e.
-func prepareFiles(t *testing.T) {
+// It returns a root hash of dm-verity, and one of something else.
+func prepareFiles(t *testing.T) (hash, other string) {
 	t.Helper()
 	run(t, "sh", "-ec", `
 mkdir -p /srv/e2e/images/tree; cd /srv/e2e
 [ -e /dev/e2e ] || mknod -m 666 /dev/e2e b $(stat -c "%Hr %Lr" /dev/vda)
 cd images; cp /srv/artifacts/hello tree/hello
 (cd tree; mkdir -p alloc local secrets proc sys dev run tmp var/tmp usr etc root)
-echo broken >corrupt; chmod 755 tree; chmod 644 corrupt`)
+echo broken >corrupt; chmod 755 tree; chmod 644 corrupt
+mksquashfs tree squashfs -quiet -no-progress -noappend >/dev/null
+mkfs.erofs --quiet erofs tree >/dev/null
+rm -f ext4; truncate -s 8M ext4; mke2fs -q -d tree ext4
+cp squashfs verity; veritysetup format verity verity.verity | sed -n 's/^Root hash:[[:space:]]*//p' >roothash
+chmod 644 squashfs erofs ext4 verity verity.verity`)
+	hash = run(t, "cat", "/srv/e2e/images/roothash")
+	return hash, strings.NewReplacer("0", "1", "1", "0").Replace(hash)
 }
 
 // TestViews: what a task sees with each key, and what it cannot do there.
 func TestViews(t *testing.T) {
 	t.Parallel()
-	prepareFiles(t)
+	hash, otherHash := prepareFiles(t)
 	type keys = map[string]any
 	for _, tt := range []struct {
 		name   string
@@ -67,6 +75,11 @@ func TestViews(t *testing.T) {
 		want   string // in the output or the events
 	}{
 		{"an image that is a tree", keys{"rootfs": "image", "image": "/srv/e2e/images/tree"}, "root: /alloc /dev /etc /hello /local /proc"},
+		{"a squashfs", keys{"rootfs": "image", "image": "/srv/e2e/images/squashfs"}, "root: /alloc /dev /etc /hello /local /proc"},
+		{"an erofs", keys{"rootfs": "image", "image": "/srv/e2e/images/erofs"}, "root: /alloc /dev /etc /hello /local /proc"},
+		{"an ext4", keys{"rootfs": "image", "image": "/srv/e2e/images/ext4"}, "root: /alloc /dev /etc /hello /local"},
+		{"an image that fits its root hash", keys{"rootfs": "image", "image": "/srv/e2e/images/verity", "image_root_hash": hash}, "root: /alloc /dev /etc /hello /local /proc"},
+		{"an image that does not fit its root hash", keys{"rootfs": "image", "image": "/srv/e2e/images/verity", "image_root_hash": otherHash}, "does not match its root hash"},
 		{"no image", keys{"rootfs": "image", "image": "/srv/e2e/images/none"}, `"/srv/e2e/images/none" cannot be opened: no such file`},
 		{"a corrupt image", keys{"rootfs": "image", "image": "/srv/e2e/images/corrupt"}, "is corrupt or of a kind"},
 		{"an image of no rule", keys{"rootfs": "image", "image": "/usr"}, "images of a rule"},
