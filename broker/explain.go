@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"nomad-systemd-driver/broker/policy"
@@ -74,13 +76,44 @@ func explain(r *policy.Request, failed *systemd.StartError) string {
 	text := strings.NewReplacer("{command}", explainPath(r.Command), "{wd}", wd).Replace(step)
 	if st.ExecMainStatus == 203 {
 		text += ": it does not exist in the task's view, is not executable, or its interpreter or loader is missing; " +
-			"the view holds the host's /usr, and /local, /alloc and /secrets of the task"
+			viewText[r.Rootfs.Kind] + unseen(r, path.Dir(r.Command))
+	}
+	if st.ExecMainStatus == 200 {
+		text += unseen(r, wd)
 	}
 	if st.ExecMainStatus == 226 && r.Rootfs.Kind == policy.RootfsImage {
 		text += fmt.Sprintf(": the image %s is corrupt or of a kind that this host does not know, does not match its root hash, "+
 			"or lacks one of /alloc, /local, /secrets, /proc, /sys, /dev, /run, /tmp, /var/tmp", quote(r.Rootfs.Image))
 	}
 	return fmt.Sprintf("%s (systemd: %d/%s); see journalctl -u %s", text, st.ExecMainStatus, st.Result, failed.Unit)
+}
+
+// viewText is what the view of a unit holds, for who looks for a file in it.
+var viewText = map[policy.RootfsKind]string{
+	"":                   viewOfMinimal,
+	policy.RootfsMinimal: viewOfMinimal,
+	policy.RootfsHost:    "the view holds all of the host but /run and /tmp, and /local, /alloc and /secrets of the task",
+	policy.RootfsImage:   "the view holds the image, and /local, /alloc and /secrets of the task",
+}
+
+const viewOfMinimal = "the view holds the host's /usr, and /local, /alloc and /secrets of the task"
+
+// inMinimal is where a minimal view has files, or a program can make them.
+var inMinimal = []string{"alloc", "dev", "local", "proc", "secrets", "sys", "tmp", "usr"}
+
+// unseen says what would show dir to the unit of r, if its view lacks the host's. It
+// does not look whether the host has it.
+func unseen(r *policy.Request, dir string) string {
+	if r.Rootfs.Kind == policy.RootfsHost || r.Rootfs.Kind == policy.RootfsImage || !path.IsAbs(dir) || dir == "/" {
+		return ""
+	}
+	top, _, _ := strings.Cut(dir[1:], "/")
+	shown := slices.Contains(inMinimal, top) || slices.Contains(usrMerge, top) ||
+		slices.ContainsFunc(r.Volumes, func(v policy.Volume) bool { return dir == v.Destination || strings.HasPrefix(dir, v.Destination+"/") })
+	if shown {
+		return ""
+	}
+	return fmt.Sprintf("; the host's %s is not in it: bind_ro = { %q = %q } shows it, where volumes of the policy's rule allow it", dir, dir, dir)
 }
 
 // checkCommand looks for programs of the host before systemd does, to say what

@@ -52,6 +52,32 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotInTheViewIsNamedWithItsBind: and only that.
+func TestWhatIsNotInTheViewIsNamedWithItsBind(t *testing.T) {
+	const bind = `bind_ro = { "/opt/app/bin" = "/opt/app/bin" }`
+	for _, tt := range []struct {
+		name   string
+		r      policy.Request
+		status int32
+		hint   bool
+	}{
+		{"a program", policy.Request{Command: "/opt/app/bin/x"}, 203, true},
+		{"a directory", policy.Request{WorkingDirectory: "/opt/app/bin"}, 200, true},
+		{"a program of the host's view", policy.Request{Command: "/opt/app/bin/x", Rootfs: policy.Rootfs{Kind: policy.RootfsHost}}, 203, false},
+		{"a program of an image", policy.Request{Command: "/opt/app/bin/x", Rootfs: policy.Rootfs{Kind: policy.RootfsImage}}, 203, false},
+		{"a program of a volume", policy.Request{Command: "/opt/app/bin/x", Volumes: []policy.Volume{{Destination: "/opt/app"}}}, 203, false},
+		{"beside a volume", policy.Request{Command: "/opt/app/bin/x", Volumes: []policy.Volume{{Destination: "/opt/ap"}}}, 203, true},
+		{"a program of the task", policy.Request{Command: "/local/bin/x"}, 203, false},
+		{"a program of /bin", policy.Request{Command: "/bin/x"}, 203, false},
+		{"another step", policy.Request{Command: "/opt/app/bin/x"}, 226, false},
+	} {
+		got := explain(&tt.r, &systemd.StartError{Status: systemd.Status{ExecMainCode: cldExited, ExecMainStatus: tt.status}})
+		if strings.Contains(got, bind) != tt.hint {
+			t.Errorf("%s: %s", tt.name, got)
+		}
+	}
+}
+
 func TestCheckCommandNamesWhatIsWrongWithAProgramOfTheHost(t *testing.T) {
 	s := new(Server)
 	for command, want := range map[string]string{
