@@ -12,7 +12,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -364,6 +366,12 @@ func (j *job) explain() {
 	if j.alloc != "" {
 		a, _, err := blocking[allocation]("/allocation/"+j.alloc, "0")
 		j.t.Logf("allocation %s is %s (%v)\n%s", j.alloc, a.ClientStatus, err, j.messages(a))
+		files, _ := filepath.Glob("/var/lib/nomad/alloc/" + j.alloc + "/alloc/logs/*.std*.[0-9]*")
+		for _, file := range files {
+			if text, err := os.ReadFile(file); err == nil && len(text) > 0 {
+				j.t.Logf("%s ends with\n%s", filepath.Base(file), text[max(0, len(text)-1000):])
+			}
+		}
 	}
 	out, _ := exec.Command("journalctl", "--no-pager", "-o", "short-monotonic", "-n", "40", "-u", "systemd-brokerd", "-u", "nomad-*").CombinedOutput()
 	j.t.Logf("journal:\n%s", out)

@@ -29,10 +29,10 @@ for dir in /local /alloc/data /secrets; do
 	chattr +i own/sub/file 2>/dev/null && echo immutable
 	python3 - N <<'EOF'
 import os, struct, sys
-# Nobody but user 12345 may do anything: POSIX ACL, version 2, of the directory and
-# of what is made in it.
+# By their mode nobody may do anything, by a POSIX ACL of version 2 a named user: of the
+# directory and of what is made in it.
 entry = lambda tag, perm, id=0xffffffff: struct.pack("<HHI", tag, perm, id)
-acl = struct.pack("<I", 2) + entry(1, 0) + entry(2, 7, 12345) + entry(4, 0) + entry(16, 7) + entry(32, 0)
+acl = struct.pack("<I", 2) + entry(1, 0) + entry(2, 7, os.getuid()) + entry(4, 0) + entry(16, 7) + entry(32, 0)
 os.makedirs("acl/sub"); open("acl/sub/file", "w").close()
 for name in "system.posix_acl_default", "system.posix_acl_access":
     os.setxattr("acl/sub", name, acl)

@@ -23,7 +23,7 @@ cd images; cp /srv/artifacts/hello tree/hello
 echo broken >corrupt; chmod 755 tree; chmod 644 corrupt
 mksquashfs tree squashfs -quiet -no-progress -noappend >/dev/null
 mkfs.erofs --quiet erofs tree >/dev/null
-rm -f ext4; truncate -s 8M ext4; mke2fs -q -d tree ext4
+rm -f ext4; truncate -s 64M ext4; mke2fs -q -t ext4 -d tree ext4
 cp squashfs verity; veritysetup format verity verity.verity | sed -n 's/^Root hash:[[:space:]]*//p' >roothash
 chmod 644 squashfs erofs ext4 verity verity.verity`)
 	hash = run(t, "cat", "/srv/e2e/images/roothash")
