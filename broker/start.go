@@ -210,7 +210,7 @@ func (s *Server) run(
 		return systemd.Status{}, err
 	}
 	user := s.mapTo(r, d, parent)
-	host := unit.Host{Root: root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r)}
+	host := unit.Host{Root: root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r), Systemd: major(s.systemd.Version())}
 	switch len(fds) {
 	case logFDs:
 		host.Stdout, host.Stderr = fds[0], fds[1]

@@ -21,6 +21,8 @@ type Host struct {
 	Root, Image, RootHash, RootVerity string
 	// Hidden are paths that the unit does not see.
 	Hidden []string
+	// Systemd is the major version of PID 1.
+	Systemd int
 	// Alloc, Local and Secrets are where PID 1 finds the directories that the unit
 	// sees by these names; Volumes are further ones.
 	Alloc, Local, Secrets string
@@ -119,6 +121,9 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	}
 	values := append(decided(d.Values()), hidden(h)...)
 	values = append(values, noURing(values))
+	if h.Systemd >= logSocketsSince {
+		values = append(values, boolean("BindLogSockets", false))
+	}
 	u.intend(values)
 	u.add(values...)
 	// Forced values come last: what PID 1 reads last is in force.

@@ -75,6 +75,11 @@ func noURing(values []Property) Property {
 	return Property{"SystemCallFilter", dbus.MakeVariant(syscalls{false, []string{call}})}
 }
 
+// logSocketsSince is the version of systemd that began to show the journal's sockets
+// to units with a root directory, unless told otherwise (systemd.exec(5),
+// BindLogSockets=): a task could write records in another's name.
+const logSocketsSince = 257
+
 // syscalls is SystemCallFilter= on D-Bus, (bas): whether the calls are allowed, their
 // names with errors.
 type syscalls struct {

@@ -35,3 +35,22 @@ func TestNoUnitHasAnURing(t *testing.T) {
 		}
 	}
 }
+
+// TestLogSocketsAreNotShown: by those versions of systemd that would.
+func TestLogSocketsAreNotShown(t *testing.T) {
+	for version, want := range map[int]bool{252: false, 256: false, 257: true, 300: true} {
+		h := host
+		h.Systemd = version
+		u, err := From(decide(t, testPolicy(t), "testdata/minimal.json"), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := false
+		for _, p := range u.Properties() {
+			got = got || p.Name == "BindLogSockets" && p.Value.Value() == false
+		}
+		if got != want {
+			t.Errorf("systemd %d: BindLogSockets=no is set: %v, want %v", version, got, want)
+		}
+	}
+}
