@@ -70,10 +70,14 @@ func (l *auditLog) of(e *event) []map[string]string {
 	return found
 }
 
-// one is the only record of a kind.
+// one is the only record of a kind, which may be on its way: clients learn of some
+// events before they are on record.
 func (l *auditLog) one(t *testing.T, e *event) map[string]string {
 	t.Helper()
 	found := l.of(e)
+	for deadline := time.Now().Add(10 * time.Second); len(found) == 0 && time.Now().Before(deadline); found = l.of(e) {
+		time.Sleep(time.Millisecond)
+	}
 	if len(found) != 1 {
 		t.Fatalf("there are %d records %q, want one: %v", len(found), e.text, found)
 	}
