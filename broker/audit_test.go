@@ -29,6 +29,7 @@ type auditLog struct {
 	mu      sync.Mutex
 	records []map[string]string
 	down    bool
+	more    chan struct{} // closed by the next record, if somebody waits
 }
 
 func (l *auditLog) Write(r journal.Record) error {
@@ -48,6 +49,10 @@ func (l *auditLog) Write(r journal.Record) error {
 		fields[f.Name] = f.Value
 	}
 	l.records = append(l.records, fields)
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
 	return nil
 }
 
@@ -70,13 +75,32 @@ func (l *auditLog) of(e *event) []map[string]string {
 	return found
 }
 
+// next is closed when there is a record of a kind or, at the latest, with the next record.
+func (l *auditLog) next(e *event) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.ContainsFunc(l.records, func(r map[string]string) bool { return r["MESSAGE_ID"] == e.id }) {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	if l.more == nil {
+		l.more = make(chan struct{})
+	}
+	return l.more
+}
+
 // one is the only record of a kind, which may be on its way: clients learn of some
 // events before they are on record.
 func (l *auditLog) one(t *testing.T, e *event) map[string]string {
 	t.Helper()
 	found := l.of(e)
-	for deadline := time.Now().Add(10 * time.Second); len(found) == 0 && time.Now().Before(deadline); found = l.of(e) {
-		time.Sleep(time.Millisecond)
+	for timeout := time.After(10 * time.Second); len(found) == 0; found = l.of(e) {
+		select {
+		case <-l.next(e):
+		case <-timeout:
+			t.Fatalf("there is no record %q", e.text)
+		}
 	}
 	if len(found) != 1 {
 		t.Fatalf("there are %d records %q, want one: %v", len(found), e.text, found)
