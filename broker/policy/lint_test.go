@@ -57,10 +57,14 @@ func TestLint(t *testing.T) {
 		"a rule with more directives":        {wide + aRule("x", `under = ["/local"]`, dynamic, "directives {\nclasses = [\"resource\"]\n}"), ""},
 		"a rule beside one for other labels": {aRule("a", `under = ["/local"]`, dynamic, "labels {\nNAMESPACE = [\"a\"]\n}") + aRule("b", `under = ["/local"]`, dynamic, "labels {\nNAMESPACE = [\"b\"]\n}"), ""},
 		"a rule beside one with a quota":     {aRule("a", `under = ["/local"]`, dynamic, "quotas {\nunits = 1\n}") + aRule("b", `under = ["/local/b"]`, dynamic, ""), ""},
+		"keys that are not here":             {withIdentity + proving("r", "") + "\n", "/var/lib/k/jwks.json is not on this host"},
+		"labels that are not proven":         {withIdentity + aRule("r", `under = ["/local"]`, dynamic, "labels {\nNAMESPACE = [\"a\"]\n}"), "claims of the client, and can be proven"},
+		"a rule that wants proof in one that wants none": {withIdentity + aRule("a", `under = ["/local"]`, dynamic, "") + proving("b", ""), `rule "b": rule "a"`},
+		"a rule that wants none below one that does":     {withIdentity + proving("a", "") + aRule("c", `under = ["/local/c"]`, dynamic, ""), `is not on this host, so`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, w := range load(t, oneClient+row.rules).Lint(func(p string) bool {
+			for _, w := range load(t, withClient(row.rules)).Lint(func(p string) bool {
 				return p == "/usr/bin" || slices.Contains([]string{"/usr/bin/bash", "/usr/bin/python3", "/usr/bin/python3.11", "/usr/bin/shred"}, p)
 			}) {
 				got = append(got, w.Block+": "+w.Text)
