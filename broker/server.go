@@ -71,6 +71,7 @@ type Server struct {
 	clients atomic.Pointer[clients]
 	units   *registry
 	fds     *fdStore
+	keys    *keyFiles
 	dirs    dirs
 	key     []byte // see digest
 	kernel  string
@@ -105,7 +106,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, audit: newAudit(c.Audit, c.Log),
-		units: newRegistry(pool), fds: newFDStore(), closing: make(chan struct{}),
+		units: newRegistry(pool), fds: newFDStore(), keys: newKeyFiles(), closing: make(chan struct{}),
 		readPeer: readPeer, startTimeout: startTimeout,
 		counters: newCounters(), began: time.Now(),
 	}
