@@ -70,6 +70,10 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 	if err != nil {
 		return nil, nil, err
 	}
+	identity := d.identity()
+	if spec.IdentityToken, err = identityToken(c, identity); err != nil {
+		d.log.Warn("cannot read the token of the task's identity", "identity", identity, "error", err)
+	}
 	b, err := d.connection()
 	if err != nil {
 		return nil, nil, structs.NewRecoverableError(err, true)
@@ -84,7 +88,7 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 	}
 	resp, err := b.StartUnit(ctx, &brokerv1.StartUnitRequest{Spec: spec})
 	if err != nil {
-		return nil, nil, startError(err, c)
+		return nil, nil, startError(err, c, identity)
 	}
 	u := resp.GetUnit()
 	t := d.add(newTask(c, u.GetHandle(), u.GetStartedAt().AsTime()))

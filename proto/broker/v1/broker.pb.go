@@ -436,7 +436,8 @@ type UnitSpec struct {
 	Credentials []*Credential `protobuf:"bytes,22,rep,name=credentials,proto3" json:"credentials,omitempty"`
 	// A token (JWT) of the client's servers which proves the labels to a policy that
 	// asks for it; may be empty, and is no part of what UnitSpec.id names. A session has
-	// none: its unit had.
+	// none: its unit had. In a request that is planned, for "policy explain", it is
+	// planned:{"aud":["AUDIENCE"],"exp":true}, and in one on record "proven".
 	IdentityToken string `protobuf:"bytes,30,opt,name=identity_token,json=identityToken,proto3" json:"identity_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
