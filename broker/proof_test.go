@@ -66,11 +66,12 @@ func newProvingWorld(t *testing.T) *world {
 
 func (w *world) provingPolicy() *policy.Policy {
 	w.t.Helper()
-	text := strings.NewReplacer("ALLOC", w.alloc, `max_units   = 3`, `max_units   = 3
-  identity {
-    audiences = ["systemd-brokerd"]
-    keys      = "/jwks.json"
-  }`, `users        = ["alice"]`, ``, `log_drivers =`, `require_identity = true
+	text := strings.NewReplacer("ALLOC", w.alloc, "version = 1", `version = 1
+identity "nomad" {
+  client    = "nomad"
+  audiences = ["systemd-brokerd"]
+  keys      = "/jwks.json"
+}`, `users        = ["alice"]`, ``, `log_drivers =`, `require_identity = true
   log_drivers =`).Replace(testPolicy)
 	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, twoUsers{}, nil)
 	if err != nil {

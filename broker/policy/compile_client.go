@@ -12,7 +12,7 @@ import (
 const maxMaxUnits = 100000
 
 var (
-	clientSchema = schema{[]string{"user", "uid", "unit_prefix", "slice", "alloc_root", "max_units", "unit"}, []string{"identity"}}
+	clientSchema = schema{attributes: []string{"user", "uid", "unit_prefix", "slice", "alloc_root", "max_units", "unit"}}
 
 	userPattern = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_.-]{0,31}\z`)
 	// prefixPattern has no "-" and no "_": the prefix ends at the first "-" of a
@@ -50,13 +50,10 @@ func (c *compiler) client(name string, r *reader) {
 		}
 	}
 	c.clientUser(cl, r)
-	cl.Identity = c.identity(cl, r)
 	for _, other := range c.clients {
 		switch {
 		case other.UID == cl.UID:
 			r.fail(r.head, "%s has the same user as client %q; join the two", r.title, other.Name)
-		case other.Identity != nil && other.Identity.Owner == cl.UID:
-			r.fail(r.head, "the user of %s writes the keys of client %q (keys_user), and no client must", r.title, other.Name)
 		case other.UnitPrefix == cl.UnitPrefix:
 			r.fail(r.at("unit_prefix"), "client %q has this unit_prefix already; choose another", other.Name)
 		case other.Slice == cl.Slice:

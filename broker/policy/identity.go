@@ -4,7 +4,6 @@ package policy
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -115,7 +114,7 @@ func identityDenied(c *client, _ *rule, r *Request) *Denial {
 }
 
 var (
-	identitySchema  = schema{attributes: []string{"audiences", "keys", "keys_user", "unexpiring"}}
+	identitySchema  = schema{attributes: []string{"audiences", "client", "keys", "keys_user", "unexpiring"}}
 	audiencePattern = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}\z`)
 )
 
@@ -123,42 +122,59 @@ var (
 // is known to Nomad's own API. It never expires.
 const defaultAudience = "nomadproject.io"
 
-// identity reads the identity block of a client, nil if there is none.
-func (c *compiler) identity(cl *client, r *reader) *IdentityKeys {
-	b := r.block("identity", identitySchema)
-	if b == nil {
-		return nil
+// identity reads what proves the labels of a client's tasks.
+func (c *compiler) identity(_ string, r *reader) {
+	who := r.str("client", `"nomad"`)
+	cl := c.clients[who.text]
+	switch {
+	case r.err != nil:
+		return
+	case cl == nil:
+		r.fail(who.at, "there is no client %q in the policy; add a client block, or correct the name", who.text)
+		return
+	case cl.Identity != nil:
+		r.fail(who.at, "client %q has an identity block already; join the two", who.text)
 	}
-	k := &IdentityKeys{File: b.path(b.str("keys", `"/var/lib/systemd-brokerd-keys/jwks.json"`)), Unexpiring: b.boolean("unexpiring")}
-	for _, v := range b.list("audiences") {
+	k := &IdentityKeys{File: r.path(r.str("keys", `"/var/lib/systemd-brokerd-keys/jwks.json"`)), Unexpiring: r.boolean("unexpiring")}
+	cl.Identity = k
+	for _, v := range r.list("audiences") {
 		if !audiencePattern.MatchString(v.text) {
-			b.fail(v.at, "%q is not an audience; use 1 to 128 of [A-Za-z0-9._:/@-], the first a letter or digit", v.text)
+			r.fail(v.at, "%q is not an audience; use 1 to 128 of [A-Za-z0-9._:/@-], the first a letter or digit", v.text)
 		}
 		if v.text == defaultAudience && !k.Unexpiring {
-			b.fail(v.at, "tokens for %s never expire; write unexpiring = true as well, or another audience", v.text)
+			r.fail(v.at, "tokens for %s never expire; write unexpiring = true as well, or another audience", v.text)
 		}
 		k.Audiences = append(k.Audiences, v.text)
 	}
 	if len(k.Audiences) == 0 {
-		b.fail(b.head, `%s lacks audiences; write audiences = ["systemd-brokerd"]`, b.title)
+		r.fail(r.head, `%s lacks audiences; write audiences = ["systemd-brokerd"]`, r.title)
 	}
-	if below(cl.AllocRoot, k.File) {
-		b.fail(b.at("keys"), "%s is in a directory of the client, who could write keys of its own", k.File)
+	for _, other := range c.clients {
+		if below(other.AllocRoot, k.File) {
+			r.fail(r.at("keys"), "%s is in a directory of client %q, who could write keys of its own", k.File, other.Name)
+		}
 	}
-	if !b.has("keys_user") {
-		return k
+	if r.has("keys_user") {
+		k.Owner = c.keysUser(r)
 	}
-	name := b.str("keys_user", `"systemd-brokerd-keys"`)
-	u, ok := c.lookUp(b, name)
-	switch {
-	case !ok:
-	case u.UID == cl.UID || slices.ContainsFunc(slices.Collect(maps.Values(c.clients)), func(other *client) bool { return other.UID == u.UID }):
-		b.fail(name.at, "user %q is a client itself, who could write keys of its own", name.text)
-	case u.UID == 65534 || u.UID == 65535:
-		b.fail(name.at, "user %q stands for nobody, and is shared", name.text)
+}
+
+// keysUser is who may write the keys besides root: nobody who profits by it.
+func (c *compiler) keysUser(r *reader) uint32 {
+	name := r.str("keys_user", `"systemd-brokerd-keys"`)
+	u, ok := c.lookUp(r, name)
+	if !ok {
+		return 0
 	}
-	k.Owner = u.UID
-	return k
+	for _, other := range c.clients {
+		if other.UID == u.UID {
+			r.fail(name.at, "user %q is client %q itself, who could write keys of its own", name.text, other.Name)
+		}
+	}
+	if u.UID == 65534 || u.UID == 65535 {
+		r.fail(name.at, "user %q stands for nobody, and is shared", name.text)
+	}
+	return u.UID
 }
 
 // trusted refuses that a task, or a client, is the user who writes keys.
@@ -177,7 +193,7 @@ func identityOf(r *reader, cl *client, labels []labelMatcher) bool {
 	}
 	at := r.at("require_identity")
 	if cl.Identity == nil {
-		r.fail(at, "client %q has no identity block, so that nothing can be proven; write one, with audiences and keys", cl.Name)
+		r.fail(at, "no identity block is for client %q, so that nothing can be proven; write one, with audiences and keys", cl.Name)
 	}
 	for _, m := range labels {
 		if name := strings.TrimPrefix(m.name, cl.LabelPrefix()); !slices.Contains(provable, name) {

@@ -11,11 +11,11 @@ import (
 )
 
 // withIdentity is a policy whose client can prove what its tasks are.
-var withIdentity = strings.TrimSuffix(oneClient, "}\n") + `
-  identity {
-    audiences = ["systemd-brokerd"]
-    keys      = "/var/lib/k/jwks.json"
-  }
+const withIdentity = oneClient + `
+identity "nomad" {
+  client    = "nomad"
+  audiences = ["systemd-brokerd"]
+  keys      = "/var/lib/k/jwks.json"
 }
 `
 
@@ -33,7 +33,7 @@ func proving(name, more string) string {
 }
 
 func TestClientTellsWhatProvesItsTasks(t *testing.T) {
-	p := load(t, strings.Replace(withIdentity, "\n  }\n", "\n    keys_user = \"app\"\n    unexpiring = true\n  }\n", 1))
+	p := load(t, strings.Replace(withIdentity, "jwks.json\"\n", "jwks.json\"\n  keys_user = \"app\"\n  unexpiring = true\n", 1))
 	c, _ := p.Client(nomadUID)
 	if k := c.Identity; k == nil || k.File != "/var/lib/k/jwks.json" || k.Owner != 1001 || !k.Unexpiring || len(k.Audiences) != 1 {
 		t.Errorf("the client is %+v, its keys %+v", c, c.Identity)

@@ -6,9 +6,10 @@ client "nomad" {
   slice       = "brokerd-nomad.slice"
   alloc_root  = "/var/lib/nomad/alloc"
   max_units   = 10
+}
 
-  identity {
-    audiences = ["a b"]
-    keys      = "/var/lib/k/jwks.json"
-  }
+identity "nomad" {
+  client    = "nomad"
+  audiences = ["a b"]
+  keys      = "/var/lib/k/jwks.json"
 }

@@ -6,12 +6,13 @@ client "nomad" {
   slice       = "brokerd-nomad.slice"
   alloc_root  = "/var/lib/nomad/alloc"
   max_units   = 10
+}
 
-  identity {
-    audiences = ["systemd-brokerd"]
-    keys      = "/var/lib/k/jwks.json"
-    keys_user = "app"
-  }
+identity "nomad" {
+  client    = "nomad"
+  audiences = ["systemd-brokerd"]
+  keys      = "/var/lib/k/jwks.json"
+  keys_user = "app"
 }
 
 rule "r" {

@@ -6,9 +6,10 @@ client "nomad" {
   slice       = "brokerd-nomad.slice"
   alloc_root  = "/var/lib/nomad/alloc"
   max_units   = 10
+}
 
-  identity {
-    audiences = ["nomadproject.io"]
-    keys      = "/var/lib/k/jwks.json"
-  }
+identity "nomad" {
+  client    = "nomad"
+  audiences = ["nomadproject.io"]
+  keys      = "/var/lib/k/jwks.json"
 }

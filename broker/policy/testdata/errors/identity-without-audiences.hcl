@@ -6,8 +6,9 @@ client "nomad" {
   slice       = "brokerd-nomad.slice"
   alloc_root  = "/var/lib/nomad/alloc"
   max_units   = 10
+}
 
-  identity {
-    keys      = "/var/lib/k/jwks.json"
-  }
+identity "nomad" {
+  client    = "nomad"
+  keys      = "/var/lib/k/jwks.json"
 }

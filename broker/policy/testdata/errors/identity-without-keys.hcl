@@ -6,8 +6,9 @@ client "nomad" {
   slice       = "brokerd-nomad.slice"
   alloc_root  = "/var/lib/nomad/alloc"
   max_units   = 10
+}
 
-  identity {
-    audiences = ["systemd-brokerd"]
-  }
+identity "nomad" {
+  client    = "nomad"
+  audiences = ["systemd-brokerd"]
 }

@@ -6,12 +6,13 @@ client "nomad" {
   slice       = "brokerd-nomad.slice"
   alloc_root  = "/var/lib/nomad/alloc"
   max_units   = 10
+}
 
-  identity {
-    audiences = ["systemd-brokerd", "spare"]
-    keys      = "/var/lib/systemd-brokerd-keys/jwks.json"
-    keys_user = "other"
-  }
+identity "nomad" {
+  client    = "nomad"
+  audiences = ["systemd-brokerd", "spare"]
+  keys      = "/var/lib/systemd-brokerd-keys/jwks.json"
+  keys_user = "other"
 }
 
 rule "prod" {
