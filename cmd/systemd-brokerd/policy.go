@@ -50,14 +50,15 @@ func policyCheck(args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: good, sha256 %s\n", *dir, p.SHA256())
+	paint := newPainter(stdout)
+	fmt.Fprintf(stdout, "%s: %s, sha256 %s\n", *dir, paint.good("good"), p.SHA256())
 	warnings := p.Lint(exists)
 	for _, w := range warnings {
 		place := ""
 		if w.File != "" {
 			place = fmt.Sprintf("%s:%d: ", w.File, w.Line)
 		}
-		fmt.Fprintf(stdout, "%swarning: %s: %s\n", place, w.Block, w.Text)
+		fmt.Fprintf(stdout, "%s%s %s: %s\n", place, paint.warn("warning:"), w.Block, w.Text)
 	}
 	if *strict && len(warnings) > 0 {
 		return errDenied

@@ -58,7 +58,10 @@ func TestProofOfIdentity(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(policyDir, "40-identity.hcl")
-	t.Cleanup(func() { recordAfter(t, func() { _ = os.Remove(path) }, policyLoaded) })
+	t.Cleanup(func() {
+		_ = os.Remove(path)
+		run(t, "systemctl", "restart", "systemd-brokerd")
+	})
 	recordAfter(t, func() {
 		if err := os.WriteFile(path, identityPolicy, 0o644); err != nil {
 			t.Fatal(err)
@@ -195,7 +198,7 @@ func otherTokens(t *testing.T, good *job) {
 	addKey(t, "ours", own)
 	uid, gid := idOf(t, "-u", "nomad"), idOf(t, "-g", "nomad")
 	client := brokerAs(t, uid, gid)
-	for _, row := range []struct {
+	for i, row := range []struct {
 		name, token, want string
 		labels            map[string]string
 	}{
@@ -219,7 +222,7 @@ func otherTokens(t *testing.T, good *job) {
 		maps.Copy(labels, row.labels)
 		dir := "/var/lib/nomad/alloc/" + good.alloc
 		resp, err := client.CheckStart(t.Context(), &brokerv1.CheckStartRequest{Spec: &brokerv1.UnitSpec{
-			Id: "proof/" + strings.ReplaceAll(row.name, " ", ""), Name: []string{"proof"}, Labels: labels, Command: proven, IdentityToken: row.token,
+			Id: fmt.Sprint("proof/", i), Name: []string{"proof"}, Labels: labels, Command: proven, IdentityToken: row.token,
 			Directories: &brokerv1.Directories{Alloc: dir + "/alloc", Local: dir + "/task/local", Secrets: dir + "/task/secrets"},
 			Resources:   &brokerv1.Resources{MemoryMaxBytes: 64 << 20},
 			Logging:     &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_FDS, FdToken: strings.Repeat("0", 64)},
