@@ -181,9 +181,9 @@ func denialOf(err error) *brokerv1.Denial {
 }
 
 // denied words a refusal by policy for the job's author, who can hand the last of it
-// to an operator.
+// to an operator. There is no pipe in it: "nomad alloc status" shows none.
 func denied(d *brokerv1.Denial) string {
 	id := "BROKER_REQUEST_ID=" + d.GetRequestId()
 	return fmt.Sprintf("%s %q is refused by the policy of systemd-brokerd: %s (an operator of this node sees the decision with: journalctl -x %s; "+
-		"and what each rule says with: journalctl -o json %s | systemd-brokerd policy explain)", d.GetSubject(), d.GetValue(), d.GetReason(), id, id)
+		"and what each rule says with: systemd-brokerd policy explain <(journalctl -o json %s))", d.GetSubject(), d.GetValue(), d.GetReason(), id, id)
 }

@@ -21,7 +21,7 @@ JSON, from the file or standard input, as nomad-systemd-driver makes them of a j
 decisions of the broker as they are in the journal:
 
   nomad-systemd-driver requests JOB.nomad.hcl | systemd-brokerd policy explain
-  journalctl -o json BROKER_REQUEST_ID=ID | systemd-brokerd policy explain
+  systemd-brokerd policy explain <(journalctl -o json BROKER_REQUEST_ID=ID)
 
 Exit status: 0 all are allowed, 1 at least one is denied, 2 the policy, a request
 or the command line is wrong.`

@@ -80,7 +80,7 @@ func TestProofOfIdentity(t *testing.T) {
 	pid := good.pid()
 	wantEvent(t, others, `the token is for another audience; set aud = ["systemd-brokerd"]`)
 	event := wantEvent(t, none, `there is no token; give the task an identity block with aud = ["systemd-brokerd"], file = true and a ttl`)
-	for _, want := range []string{`what is sent is the token of identity { name = "systemd-brokerd" }`, "journalctl -o json BROKER_REQUEST_ID="} {
+	for _, want := range []string{`what is sent is the token of identity { name = "systemd-brokerd" }`, "systemd-brokerd policy explain <(journalctl -o json BROKER_REQUEST_ID="} {
 		if !strings.Contains(event, want) {
 			t.Errorf("the event lacks %q:\n%s", want, event)
 		}
