@@ -68,6 +68,7 @@ type Server struct {
 	audit   *audit
 	systemd Systemd
 	policy  atomic.Pointer[policy.Policy]
+	refused atomic.Bool // the last policy that was to be loaded
 	clients atomic.Pointer[clients]
 	units   *registry
 	fds     *fdStore
@@ -165,6 +166,7 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 		s.refresh(ctx, name)
 	}
 	s.policy.Store(p)
+	s.refused.Store(false)
 	if p.SHA256() != "" {
 		s.audit.policyLoaded(p.SHA256())
 	}
@@ -174,7 +176,10 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 
 // PolicyRefused records that a new policy could not be loaded; the one in force
 // stays.
-func (s *Server) PolicyRefused(err error) { s.audit.policyRefused(s.policy.Load().SHA256(), err) }
+func (s *Server) PolicyRefused(err error) {
+	s.refused.Store(true)
+	s.audit.policyRefused(s.policy.Load().SHA256(), err)
+}
 
 // Close ends the connection to PID 1. The units go on.
 func (s *Server) Close() {
