@@ -73,10 +73,12 @@ type Server struct {
 	units   *registry
 	fds     *fdStore
 	keys    *keyFiles
-	dirs    dirs
-	key     []byte // see digest
-	kernel  string
-	bpfLSM  bool
+	// programs are those of the host.
+	programs hostPrograms
+	dirs     dirs
+	key      []byte // see digest
+	kernel   string
+	bpfLSM   bool
 
 	counters *counters
 	began    time.Time

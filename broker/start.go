@@ -202,6 +202,9 @@ func (s *Server) run(
 	if err := s.checkCommand(req); err != nil {
 		return systemd.Status{}, err
 	}
+	if err := s.programs.check(req); err != nil {
+		return systemd.Status{}, err
+	}
 	if err := fds.enough(neededFDs(req)); err != nil {
 		return systemd.Status{}, err
 	}
