@@ -93,7 +93,7 @@ func (n *nomadCommand) job(path string, stdin io.Reader, stderr io.Writer) ([]by
 		path = "-"
 		text, err = io.ReadAll(stdin)
 	} else {
-		text, err = os.ReadFile(path) //nolint:gosec // G703: the file that the user names
+		text, err = os.ReadFile(path)
 	}
 	if err != nil || bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
 		return text, err

@@ -18,7 +18,7 @@ func newPainter(w io.Writer) painter {
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb" {
 		return painter{}
 	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS) //nolint:gosec // a descriptor fits
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return painter{err == nil}
 }
 

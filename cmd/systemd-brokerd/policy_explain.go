@@ -194,11 +194,11 @@ func printVerdicts(stdout io.Writer, paint painter, rules []verdictJSON) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	for i, line := range strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n") {
-		switch {
-		case i == 0:
-			line = paint.head(line)
-		case len(rules[i-1].Denials) == 0:
+	head, rest, _ := strings.Cut(text.String(), "\n")
+	fmt.Fprintln(stdout, paint.head(head))
+	for _, v := range rules {
+		var line string
+		if line, rest, _ = strings.Cut(rest, "\n"); len(v.Denials) == 0 {
 			line = paint.good(line)
 		}
 		fmt.Fprintln(stdout, line)
