@@ -25,7 +25,7 @@ slow    := TestRealStartsDuringReexec|TestRealReadBack
 # testargs: -test.short tries fewer values where RUN names nothing.
 # The last test reboots the VM: unless RUN names others.
 reboot  := $(if $(RUN),$(findstring Reboot,$(RUN)),yes)
-testargs = -test.v $(if $(RUN),,-test.short) -test.parallel 6 -test.timeout 20m -test.run
+testargs = -test.v $(if $(RUN),,-test.short) -test.parallel 6 -test.timeout 40m -test.run
 with_go  = PATH="$$($(GO) env GOROOT)/bin:$$PATH"
 
 # $(call tool,NAME,VERSION,PACKAGE): built from the Go module proxy into the cache.

@@ -5,14 +5,54 @@ package mounts
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// mapIDs shows what belongs to the owner and group of fd as u's in tree. What is
+// mapping is how ids of the disk are shown: those of an owner and group as a user's.
+type mapping struct {
+	uid, gid uint32
+	to       User
+}
+
+// mappings are the user namespaces of one request, each made once.
+type mappings struct {
+	made map[mapping]*os.File
+	log  *slog.Logger
+}
+
+func (m *mappings) close() {
+	for _, ns := range m.made {
+		_ = ns.Close()
+	}
+}
+
+// namespace is that of one mapping; nil if the host has no user namespaces, or no
+// further one. Then nothing is mapped, as on a file system that cannot.
+func (m *mappings) namespace(of mapping) (*os.File, error) {
+	if ns, ok := m.made[of]; ok {
+		return ns, nil
+	}
+	ns, err := userNamespace(of)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		m.log.Info("directories are not mapped: there are no user namespaces (sysctl user.max_user_namespaces)", slog.Any("error", err))
+		ns, err = nil, nil
+	}
+	if err == nil {
+		if m.made == nil {
+			m.made = make(map[mapping]*os.File)
+		}
+		m.made[of] = ns
+	}
+	return ns, err
+}
+
+// apply shows what belongs to the owner and group of fd as u's in tree. What is
 // root's stays root's, and where the file system has no id mapping all stays as it
 // is.
-func mapIDs(tree, fd int, u User) error {
+func (m *mappings) apply(tree, fd int, u User) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
@@ -20,11 +60,10 @@ func mapIDs(tree, fd int, u User) error {
 	if st.Uid == 0 || st.Gid == 0 {
 		return nil
 	}
-	ns, err := userNamespace(st.Uid, st.Gid, u)
-	if err != nil {
+	ns, err := m.namespace(mapping{st.Uid, st.Gid, u})
+	if err != nil || ns == nil {
 		return err
 	}
-	defer ns.Close() //nolint:errcheck // only its existence counts
 	err = unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &unix.MountAttr{
 		Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd()),
 	})

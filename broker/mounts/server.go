@@ -144,8 +144,10 @@ func (s *Server) do(r *request, fds []int) error {
 	if err := os.Mkdir(filepath.Join(s.dir, r.Unit), 0o700); err != nil {
 		return err
 	}
+	maps := mappings{log: s.log}
+	defer maps.close()
 	for i, w := range r.Mounts {
-		if err := s.stage(Where(s.dir, r.Unit, i), w, fds[i]); err != nil {
+		if err := s.stage(Where(s.dir, r.Unit, i), w, fds[i], &maps); err != nil {
 			return errors.Join(err, s.unstage(r.Unit))
 		}
 	}
@@ -155,7 +157,7 @@ func (s *Server) do(r *request, fds []int) error {
 // stage mounts the object of fd at target. The descriptor is of the sender's mount
 // namespace, in which no mount of this one can be made; so the same object is opened
 // here again.
-func (s *Server) stage(target string, w want, fd int) error {
+func (s *Server) stage(target string, w want, fd int, maps *mappings) error {
 	own, err := Open(Mount{Root: w.Root, Path: w.Path, SameMount: w.SameMount})
 	if err != nil {
 		return fmt.Errorf("%s in %s cannot be opened: %w", w.Path, w.Root, err)
@@ -180,7 +182,7 @@ func (s *Server) stage(target string, w want, fd int) error {
 		return fmt.Errorf("cannot set the attributes of the mount of %s: %w", w.Path, err)
 	}
 	if w.Map != nil {
-		if err := mapIDs(tree, own, *w.Map); err != nil {
+		if err := maps.apply(tree, own, *w.Map); err != nil {
 			return fmt.Errorf("cannot map the ids of the mount of %s: %w", w.Path, err)
 		}
 	}

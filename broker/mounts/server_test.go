@@ -279,3 +279,51 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestIDsAreMapped: what belongs to the client on disk is the unit's user's in the
+// view, and the mounts of one unit share a namespace.
+func TestIDsAreMapped(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	w := newWorld(t)
+	for _, path := range []string{"a/local", "a/local/file", "b"} {
+		if err := os.Chown(filepath.Join(w.root, path), 4242, 4243); err != nil {
+			t.Skipf("this host's root cannot give files away: %v", err)
+		}
+	}
+	to := &User{UID: 61200, GID: 61201}
+	paths, err := w.Stage(t.Context(), unit, []Mount{
+		w.open(Mount{Path: "a/local", Map: to}), w.open(Mount{Path: "b", Map: to}), w.open(Mount{Path: "a/local"}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := func(path string) [2]uint32 {
+		t.Helper()
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		return [2]uint32{st.Uid, st.Gid}
+	}
+	if got := owner(paths[0]); got == [2]uint32{4242, 4243} {
+		t.Skip("the file system of this host's temporary files maps no ids")
+	}
+	for path, want := range map[string][2]uint32{
+		paths[0]: {61200, 61201}, paths[0] + "/file": {61200, 61201}, paths[1]: {61200, 61201},
+		paths[1] + "/file": {65534, 65534}, // root's is nobody's
+		paths[2]:           {4242, 4243},
+	} {
+		if got := owner(path); got != want {
+			t.Errorf("%s belongs to %v, want %v", path, got, want)
+		}
+	}
+}
+
+func TestNothingIsMappedToRoot(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b", Map: &User{GID: 5}})}); err == nil || !strings.Contains(err.Error(), "root's") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -13,10 +13,10 @@ import (
 )
 
 // userNamespace makes a user namespace in which the ids of the disk are those of
-// u outside. A mount wants its mapping in that form, and a namespace wants a
+// the mapping's user outside. A mount wants its mapping in that form, and a namespace wants a
 // process to be made: one that is stopped before its first instruction, and
 // killed as soon as the namespace is held.
-func userNamespace(uid, gid uint32, u User) (*os.File, error) {
+func userNamespace(of mapping) (*os.File, error) {
 	// Only the thread that traces the process stops it from running.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -24,14 +24,14 @@ func userNamespace(uid, gid uint32, u User) (*os.File, error) {
 		Files: []uintptr{},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: int(uid), HostID: int(u.UID), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: int(gid), HostID: int(u.GID), Size: 1}},
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: int(of.uid), HostID: int(of.to.UID), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: int(of.gid), HostID: int(of.to.GID), Size: 1}},
 			Ptrace:      true,
 			Pdeathsig:   syscall.SIGKILL,
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a user namespace (see sysctl user.max_user_namespaces): %w", err)
+		return nil, fmt.Errorf("cannot make a user namespace: %w", err)
 	}
 	ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/user")
 	_ = syscall.Kill(pid, syscall.SIGKILL)

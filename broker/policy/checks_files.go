@@ -8,15 +8,8 @@ import (
 )
 
 func rootfsAllowed(_ *client, l *rule, r *Request) bool {
-	kind := r.Rootfs.Kind
-	if kind == "" {
-		kind = RootfsMinimal
-	}
-	allowed := l.files.rootfs
-	if len(allowed) == 0 {
-		allowed = []RootfsKind{RootfsMinimal}
-	}
-	if !slices.Contains(allowed, kind) {
+	kind := r.Rootfs.kind()
+	if !slices.Contains(l.files.kinds(), kind) {
 		return false
 	}
 	return kind != RootfsImage || anchorOf(l.files.images, r.Rootfs.Image) != ""

@@ -19,6 +19,13 @@ type Rootfs struct {
 // RootfsKind is one kind of root file system; empty is RootfsMinimal.
 type RootfsKind string
 
+func (r Rootfs) kind() RootfsKind {
+	if r.Kind == "" {
+		return RootfsMinimal
+	}
+	return r.Kind
+}
+
 // The kinds of root file systems.
 const (
 	RootfsMinimal RootfsKind = "minimal" // /usr and a few files of /etc
@@ -37,6 +44,14 @@ type files struct {
 	images, devices []string
 }
 
+// kinds are the root file systems that f allows.
+func (f *files) kinds() []RootfsKind {
+	if len(f.rootfs) == 0 {
+		return []RootfsKind{RootfsMinimal}
+	}
+	return f.rootfs
+}
+
 // anchorOf is the first of paths that is p or holds it.
 func anchorOf(paths []string, p string) string {
 	i := slices.IndexFunc(paths, func(at string) bool { return at == p || below(at, p) })
@@ -46,15 +61,22 @@ func anchorOf(paths []string, p string) string {
 	return paths[i]
 }
 
-func (c *compiler) filesOf(r *reader) files {
-	var f files
+// rootfsKinds is the list called rootfs.
+func (r *reader) rootfsKinds() []RootfsKind {
+	var all []RootfsKind
 	for _, v := range r.list("rootfs") {
 		k := RootfsKind(v.text)
 		if !slices.Contains([]RootfsKind{RootfsMinimal, RootfsHost, RootfsImage}, k) {
 			r.fail(v.at, "%q is not a root file system; known: minimal, host, image", v.text)
 		}
-		f.rootfs = append(f.rootfs, k)
+		all = append(all, k)
 	}
+	return all
+}
+
+func (c *compiler) filesOf(r *reader) files {
+	var f files
+	f.rootfs = r.rootfsKinds()
 	f.images = c.places(r, "images", closedToTasks)
 	if image := slices.Contains(f.rootfs, RootfsImage); image != (len(f.images) > 0) {
 		r.fail(r.head, `%s needs both "image" in rootfs and the paths in images, or neither`, r.title)

@@ -173,6 +173,9 @@ func (l *rule) coversRights(other *rule) bool {
 		!holds(slices.Concat(l.volumes.readOnly, l.volumes.readWrite), other.volumes.readOnly) {
 		return false
 	}
+	if !subset(other.files.kinds(), l.files.kinds()) || !holds(l.files.images, other.files.images) || !subset(other.files.devices, l.files.devices) {
+		return false
+	}
 	for name := range other.runAs.groups {
 		if _, ok := l.runAs.groups[name]; !ok {
 			return false

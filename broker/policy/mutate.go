@@ -145,6 +145,7 @@ func (l *rule) without(try func(change string, mutated *rule)) {
 	}
 	each("volumes.read_only", l.volumes.readOnly, func(m *rule, i int) { m.volumes.readOnly = cut(l.volumes.readOnly, i) })
 	each("volumes.read_write", l.volumes.readWrite, func(m *rule, i int) { m.volumes.readWrite = cut(l.volumes.readWrite, i) })
+	l.withoutFiles(change)
 	groups := slices.Sorted(maps.Keys(l.runAs.groups))
 	each("run_as.groups", groups, func(m *rule, i int) {
 		m.runAs.groups = maps.Clone(l.runAs.groups)
@@ -152,6 +153,21 @@ func (l *rule) without(try func(change string, mutated *rule)) {
 	})
 	l.withoutMatch(change)
 	l.withoutLimits(change)
+}
+
+func (l *rule) withoutFiles(change func(string, func(*rule))) {
+	f := l.files
+	for i, k := range f.rootfs {
+		if len(f.rootfs) > 1 { // a rule without any has the minimal one
+			change(fmt.Sprintf("rootfs without %q", k), func(m *rule) { m.files.rootfs = cut(f.rootfs, i) })
+		}
+	}
+	for i, image := range f.images {
+		change(fmt.Sprintf("images without %q", image), func(m *rule) { m.files.images = cut(f.images, i) })
+	}
+	for i, d := range f.devices {
+		change(fmt.Sprintf("devices without %q", d), func(m *rule) { m.files.devices = cut(f.devices, i) })
+	}
 }
 
 func (l *rule) withoutMatch(change func(string, func(*rule))) {

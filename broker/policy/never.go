@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	neverSchema = schema{[]string{"client", "profiles", "sessions", "users"}, []string{"args", "directives", "exec", "labels"}}
+	neverSchema = schema{[]string{"client", "devices", "profiles", "rootfs", "sessions", "users"}, []string{"args", "directives", "exec", "labels"}}
 	neverExec   = schema{attributes: []string{"under", "paths"}}
 	neverArgs   = schema{attributes: []string{"any"}}
 )
@@ -145,10 +145,27 @@ func (c *compiler) neverParts(r *reader, cl *client) []neverPart {
 		add("labels", "labels", func(r *Request) string { return labels[0].name + "=" + r.Labels[labels[0].name] },
 			func(_ *client, r *Request) bool { return labelsMatch(labels, r) == nil })
 	}
+	if devices := r.paths("devices"); devices != nil {
+		add("devices", "device", deviceNames, func(_ *client, r *Request) bool {
+			return slices.ContainsFunc(r.Devices, func(d Device) bool { return slices.Contains(devices, d.Path) })
+		})
+	}
+	if kinds := r.rootfsKinds(); kinds != nil {
+		add("rootfs", "rootfs", func(r *Request) string { return string(r.Rootfs.Kind) },
+			func(_ *client, r *Request) bool { return slices.Contains(kinds, r.Rootfs.kind()) })
+	}
 	if r.boolean("sessions") {
 		add("sessions", "session", func(r *Request) string { return r.Command }, func(_ *client, r *Request) bool { return r.Session })
 	}
 	return parts
+}
+
+func deviceNames(r *Request) string {
+	names := make([]string, 0, len(r.Devices))
+	for _, d := range r.Devices {
+		names = append(names, d.Path)
+	}
+	return strings.Join(names, " ")
 }
 
 // paths is a list of clean absolute paths.

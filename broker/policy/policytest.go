@@ -19,8 +19,8 @@ var (
 	testFileSchema = schema{[]string{"version"}, []string{"test"}}
 	testSchema     = schema{
 		[]string{
-			"allow", "args", "client", "command", "cpu_percent", "cpu_weight", "deny", "group", "identity", "log_driver", "memory_max", "memory_unlimited",
-			"network", "never", "profile", "session", "supplementary_groups", "tasks_max", "user",
+			"allow", "args", "client", "command", "cpu_percent", "cpu_weight", "deny", "devices", "group", "identity", "image", "log_driver", "memory_max",
+			"memory_unlimited", "network", "never", "profile", "rootfs", "session", "supplementary_groups", "tasks_max", "user",
 		},
 		[]string{"directives", "labels", "volumes"},
 	}
@@ -109,6 +109,10 @@ func testOf(name string, r *reader) *Test {
 	q.Group = optional("group", "")
 	for _, v := range r.list("supplementary_groups") {
 		q.SupplementaryGroups = append(q.SupplementaryGroups, v.text)
+	}
+	q.Rootfs = Rootfs{Kind: RootfsKind(optional("rootfs", string(RootfsMinimal))), Image: optional("image", "")}
+	for _, v := range r.list("devices") {
+		q.Devices = append(q.Devices, Device{Path: v.text, Permissions: "rw"})
 	}
 	r.testVolumes(q)
 	r.testResources(q)

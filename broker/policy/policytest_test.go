@@ -137,19 +137,26 @@ func TestTestsFailOnOtherAnswers(t *testing.T) {
 
 // TestVolumesAndGroupsCanBeTested: each part of a rule that speaks of them can be
 // noticed.
-func TestVolumesAndGroupsCanBeTested(t *testing.T) {
+func TestVolumesGroupsAndFilesCanBeTested(t *testing.T) {
 	const rest = "command = \"/local/x\"\nuser = \"app\"\n"
 	tests, err := policy.LoadTests(fstest.MapFS{"a.policytest.hcl": {Data: []byte("version = 1\n" +
 		"test \"group\" {\n" + rest + "group = \"media\"\nallow = \"r\"\n}\n" +
 		"test \"further group\" {\n" + rest + "supplementary_groups = [\"media\"]\nallow = \"r\"\n}\n" +
 		"test \"other group\" {\n" + rest + "group = \"daemon\"\ndeny = \"group\"\n}\n" +
 		"test \"volumes\" {\n" + rest + "volumes {\nread_only = [\"/srv/web\"]\nread_write = [\"/srv/data\"]\n}\nallow = \"r\"\n}\n" +
-		"test \"volume to write\" {\n" + rest + "volumes {\nread_write = [\"/srv/web\"]\n}\ndeny = \"volume\"\n}\n")}})
+		"test \"volume to write\" {\n" + rest + "volumes {\nread_write = [\"/srv/web\"]\n}\ndeny = \"volume\"\n}\n" +
+		"test \"image\" {\n" + rest + "rootfs = \"image\"\nimage = \"/srv/images/a\"\nallow = \"r\"\n}\n" +
+		"test \"other image\" {\n" + rest + "rootfs = \"image\"\nimage = \"/srv/b\"\ndeny = \"rootfs\"\n}\n" +
+		"test \"host\" {\n" + rest + "rootfs = \"host\"\nallow = \"r\"\n}\n" +
+		"test \"device\" {\n" + rest + "rootfs = \"host\"\ndevices = [\"/dev/fuse\"]\nallow = \"r\"\n}\n" +
+		"test \"other device\" {\n" + rest + "rootfs = \"host\"\ndevices = [\"/dev/kvm\"]\ndeny = \"device\"\n}\n" +
+		"test \"minimal\" {\n" + rest + "allow = \"r\"\n}\n")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	report := load(t, oneClient+aRule("r", `under = ["/local"]`, "users = [\"app\"]\ngroups = [\"media\"]",
-		"volumes {\nread_only = [\"/srv/web\"]\nread_write = [\"/srv/data\"]\n}")).RunTests(tests)
+		"volumes {\nread_only = [\"/srv/web\"]\nread_write = [\"/srv/data\"]\n}\n"+
+			"rootfs = [\"minimal\", \"host\", \"image\"]\nimages = [\"/srv/images\"]\ndevices = [\"/dev/fuse\"]\n")).RunTests(tests)
 	for _, r := range report.Results {
 		if r.Problem != "" {
 			t.Errorf("test %q: %s", r.Test.Name, r.Problem)
@@ -160,7 +167,7 @@ func TestVolumesAndGroupsCanBeTested(t *testing.T) {
 			t.Errorf("no test notices: %s", m.Change)
 		}
 	}
-	if len(report.Mutants) < 6 {
+	if len(report.Mutants) < 11 {
 		t.Errorf("only %d mutants", len(report.Mutants))
 	}
 }

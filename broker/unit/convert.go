@@ -118,6 +118,7 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 		u.add(Property{"LoadCredential", dbus.MakeVariant(h.Credentials)})
 	}
 	values := append(decided(d.Values()), hidden(h)...)
+	values = append(values, noURing(values))
 	u.intend(values)
 	u.add(values...)
 	// Forced values come last: what PID 1 reads last is in force.

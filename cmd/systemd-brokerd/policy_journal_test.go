@@ -77,14 +77,18 @@ func TestSuggestedRulesAllowWhatWasDeniedAndNoMore(t *testing.T) {
 	}
 }
 
-func TestSuggestedRulesHoldVolumesAndGroups(t *testing.T) {
+func TestSuggestedRulesHoldVolumesGroupsAndFiles(t *testing.T) {
 	dir := policyDir(t, twoRules)
 	text, err := suggest(t, dir, record(t, "denied", labelled+`|"command"|"group": "daemon", "supplementaryGroups": ["games"], `+
-		`"volumes": [{"source": "/srv/web", "destination": "/web", "readOnly": true}, {"source": "/srv/data", "destination": "/data"}], "command"`))
+		`"volumes": [{"source": "/srv/web", "destination": "/web", "readOnly": true}, {"source": "/srv/data", "destination": "/data"}], `+
+		`"rootfs": {"kind": "KIND_IMAGE", "image": "/srv/images/a"}, "devices": [{"path": "/dev/fuse", "permissions": "rw"}], "command"`))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	for _, want := range []string{`groups = ["daemon", "games"]`, `read_only  = ["/srv/web"]`, `read_write = ["/srv/data"]`} {
+	for _, want := range []string{
+		`groups = ["daemon", "games"]`, `read_only  = ["/srv/web"]`, `read_write = ["/srv/data"]`,
+		`rootfs      = ["image"]`, `images      = ["/srv/images/a"]`, `devices     = ["/dev/fuse"]`,
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the suggestion lacks %s:\n%s", want, text)
 		}

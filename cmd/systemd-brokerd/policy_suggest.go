@@ -119,6 +119,8 @@ type wish struct {
 	logs, profiles, dirs []string
 	groups               []string
 	readOnly, readWrite  []string // volumes
+	rootfs, images       []string
+	devices              []string
 	requests             []*policy.Request
 }
 
@@ -196,6 +198,13 @@ func (w *wish) add(r *policy.Request, d *policy.Denial) {
 	}
 	for _, g := range r.SupplementaryGroups {
 		w.groups = with(w.groups, g)
+	}
+	w.rootfs = with(w.rootfs, string(cmp.Or(r.Rootfs.Kind, policy.RootfsMinimal)))
+	if r.Rootfs.Image != "" {
+		w.images = with(w.images, r.Rootfs.Image)
+	}
+	for _, d := range r.Devices {
+		w.devices = with(w.devices, d.Path)
 	}
 	for _, v := range r.Volumes {
 		if v.ReadOnly {
@@ -291,6 +300,15 @@ func (w *wish) text(n int) string {
 	}
 	if w.private() {
 		line("  network     = [\"none\"]")
+	}
+	if !slices.Equal(w.rootfs, []string{string(policy.RootfsMinimal)}) {
+		line("  rootfs      = %s", list(w.rootfs))
+	}
+	if len(w.images) > 0 {
+		line("  images      = %s", list(w.images))
+	}
+	if len(w.devices) > 0 {
+		line("  devices     = %s", list(w.devices))
 	}
 	line("")
 	line("  labels {")

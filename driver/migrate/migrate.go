@@ -74,7 +74,6 @@ type task struct {
 	Name, Driver, User, KillSignal string
 	Config                         map[string]any
 	Services                       []service
-	VolumeMounts                   []json.RawMessage
 	Templates                      []struct {
 		ChangeMode, DestPath string
 		Uid, Gid             *int //nolint:revive,staticcheck // Nomad's names
@@ -134,7 +133,11 @@ func (r *Report) group(g *group) {
 		}
 	}
 	for name, v := range g.Volumes {
-		add(Unsupported, "volume %q (%s): tasks cannot mount volumes yet", name, v.Type)
+		if v.Type == "csi" {
+			add(Unsupported, "volume %q (csi): to mount it, an agent must be root", name)
+			continue
+		}
+		add(Rule, "volume %q (%s): the rule must list its path on the node in its volumes block", name, v.Type)
 	}
 	for _, s := range g.Services {
 		if s.Connect != nil {

@@ -88,7 +88,7 @@ func (e *examination) command() {
 		e.needs.paths = append(e.needs.paths, path.Clean(local))
 		e.add(Rule, "command %q is a program of the host", command)
 	case strings.HasPrefix(local, "/"):
-		e.add(Unsupported, "command %q: tasks see of the host's programs only /usr; bring it as an artifact", command)
+		e.add(Rule, "command %q: tasks see of the host's programs only /usr; bring it as an artifact, or write rootfs = \"host\", which the rule must list in its rootfs", command)
 	default:
 		e.add(Change, "command %q: relative paths begin in local/", command)
 	}
@@ -96,7 +96,7 @@ func (e *examination) command() {
 
 func (e *examination) container() {
 	image, _ := e.task.Config["image"].(string)
-	e.add(Unsupported, "image %q: there are no images of containers. A program that is linked statically, or needs only the host's /usr, can be an artifact", image)
+	e.add(Change, "image %q: nothing is pulled from a registry. A program that is linked statically, or needs only the host's /usr, can be an artifact; otherwise unpack the image on the node and write rootfs = \"image\", with its path in the rule's images", image)
 	if e.task.Config["privileged"] == true {
 		e.add(Unsupported, "privileged: no task has privileges of root")
 	}
@@ -127,11 +127,8 @@ const starterMemory = 16 << 10 // MiB
 
 func (e *examination) rest() {
 	t := e.task
-	if len(t.VolumeMounts) > 0 {
-		e.add(Unsupported, "volume_mount: tasks cannot mount volumes yet")
-	}
 	for _, d := range t.Resources.Devices {
-		e.add(Unsupported, "device %q: tasks have no devices of the host yet", d.Name)
+		e.add(Rule, "device %q: the rule must list its node in its devices", d.Name)
 	}
 	if m := max(t.Resources.MemoryMB, t.Resources.MemoryMaxMB); m > starterMemory {
 		e.needs.memory = m

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 const usage = `hello is a small program to run as a task.
@@ -40,6 +41,7 @@ Usage: hello [COMMAND] [ARGUMENT...]
   eat MIB          take MIB of memory and keep it
   ignore-term      ignore SIGTERM and wait
   signals          print each signal that arrives; end on SIGTERM
+  uring            ask the kernel for an io_uring, which no filter of system calls sees
   orphan           leave a process behind that ignores SIGTERM, and end
   orphan-wait      do the same, but wait until SIGTERM
 `
@@ -69,6 +71,7 @@ func run(args []string) error {
 		"eat":         eat,
 		"ignore-term": func([]string) error { return ignoreTerm() },
 		"signals":     func([]string) error { return printSignals() },
+		"uring":       func([]string) error { return uring() },
 		"orphan":      func([]string) error { return orphan() },
 		"orphan-wait": func([]string) error { return errors.Join(orphan(), untilTerm()) },
 	}[args[0]]
@@ -80,6 +83,16 @@ func run(args []string) error {
 		return fmt.Errorf("unknown command %q", args[0])
 	}
 	return command(args[1:])
+}
+
+// uring fails unless the kernel gives it an io_uring with one entry.
+func uring() error {
+	const setup = 425 // io_uring_setup(2), on all architectures
+	var params [120]byte
+	if _, _, errno := syscall.Syscall(setup, 1, uintptr(unsafe.Pointer(&params)), 0); errno != 0 { //nolint:gosec // G103: what the kernel wants
+		return fmt.Errorf("io_uring_setup: %w", errno)
+	}
+	return nil
 }
 
 func cat(files []string) error {

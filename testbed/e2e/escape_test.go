@@ -42,6 +42,7 @@ var attempts = []struct{ name, script string }{
 	{"open the memory", "head -c 1 /dev/mem"},
 	{"become root", "setpriv --reuid 0 true || su -c true || sudo -n true"},
 	{"make a setuid program", "cp /usr/bin/id /local/id && chmod 4755 /local/id && test -u /local/id"},
+	{"pass all filters of system calls by", hello + " uring"},
 	{"give a file away", "touch /local/f && chown 0 /local/f"},
 	{"load a module", "modprobe dummy || insmod /usr/lib/modules/x.ko"},
 	{"set the clock", "date -s 2000-01-01"},

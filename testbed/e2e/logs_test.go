@@ -18,37 +18,6 @@ import (
 
 // What these tests show of log lines is told in docs/logs.md.
 
-// TestNoLogLineIsLost: whoever dies between a task and Nomad, the log of a task
-// that writes 100 lines a second has each line once and in order.
-func TestNoLogLineIsLost(t *testing.T) {
-	j := submit(t, counter(100))
-	j.await("running")
-	j.awaitLog("out 10\n")
-	pid := j.pid()
-	for _, tt := range []struct {
-		name   string
-		strike func(t *testing.T)
-	}{
-		{"when the driver is killed", func(t *testing.T) {
-			run(t, "pkill", "-KILL", "-x", "-f", "/usr/libexec/nomad/plugins/nomad-systemd-driver")
-		}},
-		{"when the broker is killed", func(t *testing.T) { run(t, "systemctl", "kill", "-s", "KILL", "systemd-brokerd.service") }},
-		{"when the agent is killed", func(t *testing.T) { run(t, "systemctl", "kill", "--kill-who=main", "-s", "KILL", "nomad.service") }},
-		{"when the agent is restarted", func(t *testing.T) { run(t, "systemctl", "restart", "nomad.service") }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			j := j.in(t)
-			tt.strike(t)
-			driverHealth(t, healthy)
-			n := lines(t, j.logs("stdout"), "out")
-			lines(t, j.awaitLog(fmt.Sprintf("out %d\n", n+100)), "out")
-			lines(t, j.logs("stderr"), "err")
-			j.sameProcess(pid)
-		})
-	}
-	j.endsWell()
-}
-
 // TestLogCollectorDies: Nomad starts a new "nomad logmon" for a running task
 // only when the agent starts. Until then the task's output stays in the pipes.
 func TestLogCollectorDies(t *testing.T) {

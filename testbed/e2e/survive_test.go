@@ -10,9 +10,14 @@ import (
 	"testing"
 )
 
-// TestTaskSurvives: whatever dies, the task keeps its process and its log, and
-// its end is told truly.
+// TestTaskSurvives: whatever dies between a task and Nomad, the task keeps its
+// process, the log of one that writes 100 lines a second has each line once and in
+// order, and its end is told truly.
 func TestTaskSurvives(t *testing.T) {
+	j := submit(t, counter(100))
+	j.await("running")
+	j.awaitLog("out 10\n")
+	pid := j.pid()
 	tests := []struct {
 		name   string
 		strike func(t *testing.T)
@@ -36,34 +41,17 @@ func TestTaskSurvives(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			j := submit(t, task{Type: "service", Config: command("tick")})
-			j.await("running")
-			j.awaitLog("tick 2")
-			before := j.pid()
+			j := j.in(t)
 			tt.strike(t)
 			driverHealth(t, healthy)
 			j.await("running")
-			if after := j.pid(); after != before {
-				t.Errorf("process %d became %d", before, after)
-			}
-			// The log goes on without a gap.
-			last := 0
-			for line := range strings.FieldsSeq(strings.ReplaceAll(j.awaitLog(fmt.Sprintf("tick %d", 6)), "tick ", "")) {
-				var n int
-				if _, err := fmt.Sscan(line, &n); err != nil || n != last+1 {
-					t.Fatalf("after line %d comes %q", last, line)
-				}
-				last = n
-			}
-			j.stop()
-			if e := j.terminated("complete"); e.Details["exit_code"] != "0" || e.Details["signal"] != "0" {
-				t.Errorf("it ended with %v", e.Details)
-			}
-			if out := j.logs("stdout"); !strings.Contains(out, "stopping on terminated") {
-				t.Errorf("its last words are missing:\n%s", out)
-			}
+			n := lines(t, j.logs("stdout"), "out")
+			lines(t, j.awaitLog(fmt.Sprintf("out %d\n", n+100)), "out")
+			lines(t, j.logs("stderr"), "err")
+			j.sameProcess(pid)
 		})
 	}
+	j.endsWell()
 }
 
 // upgrade puts another build in the broker's place and restarts it, as a package

@@ -13,6 +13,8 @@ rule "labels" {
   client      = "nomad"
   log_drivers = ["fds"]
   sessions    = true
+  rootfs      = ["minimal", "host"]
+  devices     = ["/dev/fuse"]
   labels {
     NAMESPACE = ["prod", "prod-*"]
     TASK_NAME = ["*"]
@@ -123,4 +125,18 @@ never "sessions-in-prod-3" {
 
 never "untrusted" {
   profiles = ["trusted"]
+}
+
+never "host-in-prod-4" {
+  rootfs = ["host"]
+  labels {
+    NAMESPACE = ["prod-4"]
+  }
+}
+
+never "fuse-in-prod-5" {
+  devices = ["/dev/fuse", "/dev/kvm"]
+  labels {
+    NAMESPACE = ["prod-5"]
+  }
 }

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package unit
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// TestNoUnitHasAnURing: what is forced fits to what a unit's own filters mean in all.
+func TestNoUnitHasAnURing(t *testing.T) {
+	allow, deny, reset := syscalls{true, []string{"@system-service"}}, syscalls{false, []string{"@mount"}}, syscalls{}
+	for _, tt := range []struct {
+		name    string
+		filters []syscalls
+		want    string
+	}{
+		{"none", nil, "io_uring_setup:ENOSYS"},
+		{"what is denied", []syscalls{deny}, "io_uring_setup:ENOSYS"},
+		{"what is allowed", []syscalls{allow}, "io_uring_setup"},
+		{"what is allowed, less some", []syscalls{allow, deny}, "io_uring_setup"},
+		{"what is denied, less some", []syscalls{deny, allow}, "io_uring_setup:ENOSYS"},
+		{"what is allowed, taken back", []syscalls{allow, reset}, "io_uring_setup:ENOSYS"},
+		{"what is denied, taken back", []syscalls{deny, reset, allow}, "io_uring_setup"},
+	} {
+		values := []Property{boolean("PrivateTmp", true)}
+		for _, f := range tt.filters {
+			values = append(values, Property{"SystemCallFilter", dbus.MakeVariant(f)})
+		}
+		got := noURing(values)
+		if want := (syscalls{false, []string{tt.want}}); got.Name != "SystemCallFilter" || !reflect.DeepEqual(got.Value.Value(), want) {
+			t.Errorf("%s: got %v, want %v", tt.name, got, want)
+		}
+	}
+}
