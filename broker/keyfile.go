@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker/identity"
+	"nomad-systemd-driver/broker/policy"
 )
 
 // keyFiles are the files of keys that were read, by their paths. They are looked at
@@ -74,6 +75,12 @@ func (k *keyFiles) read(path string, owner uint32) (*identity.Keys, error) {
 	}
 	k.all[path] = keyFile{version, owner, keys}
 	return keys, nil
+}
+
+// CheckKeys is what keeps the broker from using the keys of an identity.
+func CheckKeys(k *policy.IdentityKeys) error {
+	_, err := newKeyFiles().read(k.File, k.Owner)
+	return err
 }
 
 // open opens a file below root, step by step and without following a symlink.
