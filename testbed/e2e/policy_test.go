@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -166,12 +167,11 @@ func TestDeniedJobGetsItsRule(t *testing.T) {
 		run(t, "systemctl", "restart", "systemd-brokerd")
 	})
 	recordAfter(t, func() { run(t, "cp", after+"/50-wish.hcl", file) }, policyLoaded)
+	denied.purge()
 	again := submitAs(t, "deniedjob", wish)
-	for _, a := range watch(t, "/job/deniedjob/allocations", func(all []allocation) bool { return len(all) > 1 }) {
-		if a.ID != denied.alloc {
-			again.alloc = a.ID
-		}
-	}
+	isNew := func(a allocation) bool { return a.ID != denied.alloc }
+	all := watch(t, "/job/deniedjob/allocations", func(all []allocation) bool { return slices.ContainsFunc(all, isNew) })
+	again.alloc = all[slices.IndexFunc(all, isNew)].ID
 	again.await("running")
 	again.stop()
 	if out := run(t, "sh", "-c", records+" | systemd-brokerd policy suggest"); !strings.Contains(out, "none of them a denial") {
