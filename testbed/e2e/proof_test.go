@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -86,6 +87,7 @@ func TestProofOfIdentity(t *testing.T) {
 		}
 	}
 
+	t.Run("a dispatched run", func(t *testing.T) { dispatched(t).await("complete") })
 	t.Run("tokens of others", func(t *testing.T) { otherTokens(t, good) })
 	t.Run("what is on record", func(t *testing.T) { provenOnRecord(t, good) })
 	t.Run("nothing else depends on it", func(t *testing.T) {
@@ -103,6 +105,29 @@ func TestProofOfIdentity(t *testing.T) {
 		}
 		good.stop()
 	})
+}
+
+// dispatched is a run of a parameterized job: the token names the job, and the run has
+// an id of its own.
+func dispatched(t *testing.T) *job {
+	t.Helper()
+	tk := provenTask(identityBlock("systemd-brokerd", "Env"))
+	tk.Type, tk.Config = "batch", map[string]any{"command": proven}
+	spec := tk.job("proven-template")
+	spec["ParameterizedJob"] = map[string]any{}
+	call(t, http.MethodPost, "/jobs", map[string]any{"Job": spec}, nil)
+	var run struct{ DispatchedJobID string }
+	call(t, http.MethodPost, "/job/proven-template/dispatch", map[string]any{}, &run)
+	j := &job{t: t, id: run.DispatchedJobID}
+	t.Cleanup(func() {
+		if t.Failed() {
+			j.explain()
+		}
+		j.purge()
+		call(t, http.MethodDelete, "/job/proven-template?purge=true", nil, nil)
+		j.nothingIsLeft()
+	})
+	return j
 }
 
 // wantEvent waits for the job to fail, and returns what its author is told.
