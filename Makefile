@@ -48,9 +48,9 @@ $(eval $(call tool,govulncheck,v1.9.0,golang.org/x/vuln/cmd/govulncheck))
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-build: ## build both programs into bin/ (VERSION=…)
+build: ## build the programs into bin/ (VERSION=…)
 	@$(GO) build -ldflags "-X main.version=$(VERSION) -X nomad-systemd-driver/driver.Version=$(VERSION)" \
-		-o bin/ ./cmd/systemd-brokerd ./cmd/nomad-systemd-driver
+		-o bin/ ./cmd/systemd-brokerd ./cmd/nomad-systemd-driver ./cmd/systemd-brokerd-keys
 
 test: ## all tests: lint, unit, generated code, end to end on both distros
 	@testbed/suite

@@ -108,7 +108,10 @@ func (a *audit) decided(ctx context.Context, of decisionEvents, p policy.Peer, c
 	} else {
 		fields = append(fields, journal.Field{Name: "BROKER_PROFILE", Value: r.Profile})
 	}
-	text, complete := auditable(q.spec)
+	if c.Identity != nil && !r.Session {
+		fields = append(fields, journal.Field{Name: "BROKER_IDENTITY", Value: identityText(&r.Proof)})
+	}
+	text, complete := auditable(q.spec, r)
 	if !complete {
 		fields = append(fields, journal.Field{Name: "BROKER_REQUEST_INCOMPLETE", Value: "1"})
 	}
@@ -264,6 +267,17 @@ func peerFields(p policy.Peer) []journal.Field {
 		{Name: fieldPeerUID, Value: strconv.FormatUint(uint64(p.UID), 10)},
 		{Name: "BROKER_PEER_PID", Value: strconv.Itoa(int(p.PID))},
 	}
+}
+
+// identityText is what was found out about the labels.
+func identityText(p *policy.Proof) string {
+	switch {
+	case p.Proven():
+		return "proven"
+	case p.Problem != "":
+		return "not proven: " + clip(p.Problem)
+	}
+	return "no token"
 }
 
 func labelFields(labels map[string]string) []journal.Field {

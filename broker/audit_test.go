@@ -356,7 +356,7 @@ func TestEveryFieldOfARequestIsDisclosedOrNot(t *testing.T) {
 func TestLargeRequestIsShortened(t *testing.T) {
 	s := goodSpec()
 	s.Directives = []*brokerv1.Directive{{Name: "SystemCallFilter", Values: []string{strings.Repeat("x", maxRequestField)}}}
-	text, complete := auditable(s)
+	text, complete := auditable(s, &policy.Request{})
 	if complete || len(text) > maxRequestField || !strings.Contains(text, "SystemCallFilter") || !strings.Contains(text, s.GetCommand()) {
 		t.Errorf("got %d bytes, complete: %v", len(text), complete)
 	}

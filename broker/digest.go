@@ -21,7 +21,7 @@ import (
 const keyBytes = 32
 
 // digest identifies the content of a request. The token of the descriptors is
-// not part of it: a retry hands them over again.
+// not part of it: a retry hands them over again. Nor is that of the identity.
 //
 // It is kept in the unit, where every user can read it, and the request holds
 // secrets: without a key, who knows the rest could find out a weak one by trying.
@@ -30,6 +30,7 @@ func (s *Server) digest(spec *brokerv1.UnitSpec) (string, error) {
 	if !ok {
 		return "", errors.New("cannot copy the request")
 	}
+	spec.IdentityToken = "" // a retry may come with a renewed one
 	if spec.GetLogging() != nil {
 		spec.Logging.FdToken = ""
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"nomad-systemd-driver/broker/directive"
+	"nomad-systemd-driver/broker/policy"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -67,6 +68,7 @@ var disclosures = map[string]disclosure{
 	"credentials.name":            audited,
 	"credentials.source":          audited,
 	"credentials.content":         secret,
+	"identity_token":              secret, // but see recordable
 }
 
 // maxRequestField bounds BROKER_REQUEST.
@@ -75,12 +77,13 @@ const maxRequestField = 64 << 10
 // auditable is spec as BROKER_REQUEST: JSON that a UnitSpec can be read from,
 // without all that may be secret. Of a request that is too large the values of
 // the directives are left out, and then all; complete is false.
-func auditable(spec *brokerv1.UnitSpec) (text string, complete bool) {
+func auditable(spec *brokerv1.UnitSpec, r *policy.Request) (text string, complete bool) {
 	shown, err := disclosed(spec, audited)
 	if err != nil {
 		return "", false
 	}
 	withoutRefused(shown)
+	recordable(shown, r)
 	text, err = compactJSON(shown)
 	if err == nil && len(text) <= maxRequestField {
 		return text, true

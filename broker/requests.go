@@ -27,11 +27,12 @@ import (
 const requestsDir = "requests"
 
 // keepRequest writes down what the unit's start asks for.
-func (s *Server) keepRequest(unit string, spec *brokerv1.UnitSpec) error {
+func (s *Server) keepRequest(unit string, spec *brokerv1.UnitSpec, r *policy.Request) error {
 	shown, err := disclosed(spec, kept)
 	if err != nil {
 		return err
 	}
+	recordable(shown, r)
 	text, err := compactJSON(shown)
 	if err != nil {
 		return fmt.Errorf("cannot keep the request: %w", err)
@@ -96,7 +97,7 @@ func wouldRefuse(p *policy.Policy, runtimeDir string, r *record) error {
 	if spec.GetId() != r.id {
 		return errNoRequest
 	}
-	req, err := requestAgain(&spec, labelPrefix(clients[i]), r)
+	req, err := requestAgain(&spec, clients[i], r)
 	if err != nil {
 		return fmt.Errorf("cannot read what was asked for: %w", err)
 	}
@@ -105,14 +106,14 @@ func wouldRefuse(p *policy.Policy, runtimeDir string, r *record) error {
 }
 
 // requestAgain reads a kept request as its start did.
-func requestAgain(spec *brokerv1.UnitSpec, prefix string, r *record) (*policy.Request, error) {
+func requestAgain(spec *brokerv1.UnitSpec, c *policy.Client, r *record) (*policy.Request, error) {
 	if r.session != "" {
-		return sessionRequest(spec, prefix, r.rule)
+		return SessionRequest(spec, c, r.rule)
 	}
 	if spec.GetLogging().GetDriver() == brokerv1.Logging_DRIVER_FDS {
 		spec.Logging.FdToken = strings.Repeat("0", tokenBytes) // was not kept
 	}
-	return request(spec, prefix)
+	return Request(spec, c)
 }
 
 // tellUnwanted records the units that run and that p would refuse.

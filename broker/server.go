@@ -68,13 +68,17 @@ type Server struct {
 	audit   *audit
 	systemd Systemd
 	policy  atomic.Pointer[policy.Policy]
+	refused atomic.Bool // the last policy that was to be loaded
 	clients atomic.Pointer[clients]
 	units   *registry
 	fds     *fdStore
-	dirs    dirs
-	key     []byte // see digest
-	kernel  string
-	bpfLSM  bool
+	keys    *keyFiles
+	// programs are those of the host.
+	programs hostPrograms
+	dirs     dirs
+	key      []byte // see digest
+	kernel   string
+	bpfLSM   bool
 
 	counters *counters
 	began    time.Time
@@ -105,7 +109,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, audit: newAudit(c.Audit, c.Log),
-		units: newRegistry(pool), fds: newFDStore(), closing: make(chan struct{}),
+		units: newRegistry(pool), fds: newFDStore(), keys: newKeyFiles(), closing: make(chan struct{}),
 		readPeer: readPeer, startTimeout: startTimeout,
 		counters: newCounters(), began: time.Now(),
 	}
@@ -164,6 +168,7 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 		s.refresh(ctx, name)
 	}
 	s.policy.Store(p)
+	s.refused.Store(false)
 	if p.SHA256() != "" {
 		s.audit.policyLoaded(p.SHA256())
 	}
@@ -173,7 +178,10 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 
 // PolicyRefused records that a new policy could not be loaded; the one in force
 // stays.
-func (s *Server) PolicyRefused(err error) { s.audit.policyRefused(s.policy.Load().SHA256(), err) }
+func (s *Server) PolicyRefused(err error) {
+	s.refused.Store(true)
+	s.audit.policyRefused(s.policy.Load().SHA256(), err)
+}
 
 // Close ends the connection to PID 1. The units go on.
 func (s *Server) Close() {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -80,10 +81,15 @@ func viewOf(d *policy.Decision) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// sameView refuses a session that would not have its unit's own user,
-// directories and sandbox.
+// sameView refuses a session that would not have its unit's own labels, which may be
+// proven, user, directories and sandbox.
 func sameView(r, parent *record, d *policy.Decision) error {
 	switch {
+	case !maps.Equal(r.labels, parent.labels):
+		return &policy.Denial{
+			Subject: "session labels", Value: parent.unit,
+			Reason: "the unit was started with other labels; those of its sessions are the same",
+		}
 	case parent.view == "":
 		return &policy.Denial{
 			Subject: "session", Value: parent.unit,

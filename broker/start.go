@@ -75,6 +75,9 @@ func (s *Server) decide(
 	if err != nil {
 		return nil, err
 	}
+	if !r.Session {
+		r.Proof = s.proof(client, spec.GetIdentityToken())
+	}
 	d, err := rules.Decide(p, r)
 	if err == nil && veto != nil {
 		err = veto(d)
@@ -199,6 +202,9 @@ func (s *Server) run(
 	if err := s.checkCommand(req); err != nil {
 		return systemd.Status{}, err
 	}
+	if err := s.programs.check(req); err != nil {
+		return systemd.Status{}, err
+	}
 	if err := fds.enough(neededFDs(req)); err != nil {
 		return systemd.Status{}, err
 	}
@@ -241,7 +247,7 @@ func (s *Server) run(
 	}
 	// PID 1 has bound them when the program is executed.
 	defer unstage()
-	if err := s.keepRequest(r.unit, spec); err != nil {
+	if err := s.keepRequest(r.unit, spec, req); err != nil {
 		return systemd.Status{}, err
 	}
 	u, err := unit.From(d, host)

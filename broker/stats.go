@@ -56,6 +56,8 @@ func (s *Server) stats() string {
 	w.head("policy_info", "gauge", "The policy in force; 0 if there is none, and all is denied.")
 	sum := s.policy.Load().SHA256()
 	w.value(boolValue(sum != ""), "sha256", sum)
+	w.head("policy_refused", "gauge", "1 if the last policy that was to be loaded has a mistake, so that another one is in force, or none.")
+	w.value(boolValue(s.refused.Load()))
 
 	calls, starts := s.counters.copy()
 	kinds := make([]call, 0, len(calls))

@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
@@ -43,6 +44,28 @@ func (w *world) readStats() string {
 		w.t.Errorf("it ended with %v", err)
 	}
 	return string(text)
+}
+
+// TestStatisticsTellOfAPolicyWithAMistake, until one without is loaded.
+func TestStatisticsTellOfAPolicyWithAMistake(t *testing.T) {
+	w := newWorld(t)
+	for _, row := range []struct {
+		do   func()
+		want string
+	}{
+		{func() {}, "systemd_brokerd_policy_refused 0\n"},
+		{func() { w.server.PolicyRefused(errors.New("a mistake")) }, "systemd_brokerd_policy_refused 1\n"},
+		{func() {
+			if err := w.server.SetPolicy(w.ctx(), w.policy()); err != nil {
+				t.Fatal(err)
+			}
+		}, "systemd_brokerd_policy_refused 0\n"},
+	} {
+		row.do()
+		if text := w.readStats(); !strings.Contains(text, row.want) {
+			t.Errorf("want %q in\n%s", row.want, text)
+		}
+	}
 }
 
 func TestStatisticsTellWhatHappened(t *testing.T) {

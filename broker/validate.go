@@ -82,10 +82,14 @@ func request(spec *brokerv1.UnitSpec, labelPrefix string) (*policy.Request, erro
 	return checked(spec, labelPrefix, checkCommandPath, checkLogging, checkCredentials)
 }
 
-// Request is what a client's specification of a unit asks the policy, read as for
-// StartUnit; the error says what is malformed in it.
+// Request is what a client's specification of a unit, as it is kept, recorded or planned,
+// asks the policy, read as for StartUnit; the error says what is malformed in it.
 func Request(spec *brokerv1.UnitSpec, c *policy.Client) (*policy.Request, error) {
-	return request(spec, labelPrefix(c))
+	r, err := request(spec, labelPrefix(c))
+	if err == nil {
+		assumed(r, spec.GetIdentityToken(), c)
+	}
+	return r, err
 }
 
 // SessionRequest is Request for a session beside a unit that the rule allowed.
@@ -108,7 +112,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		return nil, invalid("spec", "is missing")
 	}
 	for _, check := range append([]func(*brokerv1.UnitSpec) error{
-		checkID, checkName, checkArgs, checkEnv, checkUser, checkPaths, checkVolumes, checkFiles, checkResources, checkDirectives,
+		checkID, checkName, checkArgs, checkEnv, checkUser, checkToken, checkPaths, checkVolumes, checkFiles, checkResources, checkDirectives,
 	}, more...) {
 		if err := check(spec); err != nil {
 			return nil, err
@@ -226,6 +230,9 @@ func checkCommandPath(s *brokerv1.UnitSpec) error { return checkPath("command", 
 func checkSession(s *brokerv1.UnitSpec) error {
 	if s.GetLogging() != nil {
 		return invalid("logging", "a session has none")
+	}
+	if s.GetIdentityToken() != "" {
+		return invalid("identity_token", "a session has none")
 	}
 	if fileNamePattern.MatchString(s.GetCommand()) {
 		return nil

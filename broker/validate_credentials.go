@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"nomad-systemd-driver/broker/identity"
 	"nomad-systemd-driver/broker/policy"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -84,4 +85,12 @@ func credentialsOf(s *brokerv1.UnitSpec) []policy.Credential {
 	}
 	slices.SortFunc(all, func(a, b policy.Credential) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// checkToken bounds the token of the identity; what it says is verified where it counts.
+func checkToken(s *brokerv1.UnitSpec) error {
+	if t := s.GetIdentityToken(); len(t) > identity.MaxTokenBytes || !plain(t) {
+		return invalid("identity_token", "it is over %d bytes or holds control characters", identity.MaxTokenBytes)
+	}
+	return nil
 }

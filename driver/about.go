@@ -47,12 +47,16 @@ type Config struct {
 	BrokerSocket string  `codec:"broker_socket"`
 	FDSocket     string  `codec:"fd_socket"`
 	Orphans      Orphans `codec:"orphans"`
+	// Identity is the name of the identity block whose token proves to the broker
+	// what a task is, "default" for Nomad's own.
+	Identity string `codec:"identity"`
 }
 
 var configSpec = hclspec.NewObject(map[string]*hclspec.Spec{
 	"broker_socket": hclspec.NewDefault(hclspec.NewAttr("broker_socket", "string", false), hclspec.NewLiteral(`"`+defaultBrokerSocket+`"`)),
 	"fd_socket":     hclspec.NewDefault(hclspec.NewAttr("fd_socket", "string", false), hclspec.NewLiteral(`"`+defaultFDSocket+`"`)),
 	"orphans":       orphansSpec,
+	"identity":      hclspec.NewDefault(hclspec.NewAttr("identity", "string", false), hclspec.NewLiteral(`"`+defaultIdentity+`"`)),
 })
 
 // TaskConfig is a task's config block.

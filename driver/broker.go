@@ -155,24 +155,35 @@ func away(err error) bool {
 // startError words a failed StartUnit for the job's author, and tells Nomad
 // whether trying again can help. It names the key of
 // the task's config block that a refusal is about.
-func startError(err error, c *drivers.TaskConfig) error {
+func startError(err error, c *drivers.TaskConfig, identity string) error {
 	st := status.Convert(err)
 	if away(err) || st.Code() == codes.ResourceExhausted {
 		return structs.NewRecoverableError(fmt.Errorf("systemd-brokerd cannot start the task now: %s", st.Message()), true)
 	}
-	if text, ok := denied(err); ok {
+	if d := denialOf(err); d != nil {
+		text := denied(d)
+		if d.GetSubject() == "identity" {
+			return errors.New(text + identityHint(identity))
+		}
 		return errors.New(text + origin(text, c))
 	}
 	return fmt.Errorf("systemd-brokerd refuses the task: %s%s", st.Message(), origin(st.Message(), c))
 }
 
-// denied words a refusal by policy for the job's author; false if err is none.
-func denied(err error) (string, bool) {
+// denialOf is the policy's refusal that err carries, nil if it is none.
+func denialOf(err error) *brokerv1.Denial {
 	for _, detail := range status.Convert(err).Details() {
 		if d, ok := detail.(*brokerv1.Denial); ok {
-			return fmt.Sprintf("%s %q is refused by the policy of systemd-brokerd: %s (an operator of this node sees the decision with: journalctl -x BROKER_REQUEST_ID=%s)",
-				d.GetSubject(), d.GetValue(), d.GetReason(), d.GetRequestId()), true
+			return d
 		}
 	}
-	return "", false
+	return nil
+}
+
+// denied words a refusal by policy for the job's author, who can hand the last of it
+// to an operator. There is no pipe in it: "nomad alloc status" shows none.
+func denied(d *brokerv1.Denial) string {
+	id := "BROKER_REQUEST_ID=" + d.GetRequestId()
+	return fmt.Sprintf("%s %q is refused by the policy of systemd-brokerd: %s (an operator of this node sees the decision with: journalctl -x %s; "+
+		"and what each rule says with: systemd-brokerd policy explain <(journalctl -o json %s))", d.GetSubject(), d.GetValue(), d.GetReason(), id, id)
 }

@@ -54,7 +54,7 @@ func New(ctx context.Context, log hclog.Logger) *Driver {
 		log:     log,
 		cgroups: cgroup.Default,
 		sampler: newSampler(ctx),
-		config:  Config{BrokerSocket: defaultBrokerSocket, FDSocket: defaultFDSocket, Orphans: defaultOrphans},
+		config:  Config{BrokerSocket: defaultBrokerSocket, FDSocket: defaultFDSocket, Orphans: defaultOrphans, Identity: defaultIdentity},
 		tasks:   make(map[string]*task),
 		claims:  newClaims(),
 	}
@@ -86,6 +86,9 @@ func (d *Driver) SetConfig(c *base.Config) error {
 	}
 	if config.FDSocket == "" {
 		config.FDSocket = defaultFDSocket
+	}
+	if config.Identity == "" {
+		config.Identity = defaultIdentity
 	}
 	config.BrokerSocket = strings.TrimPrefix(config.BrokerSocket, "unix://")
 	if err := config.Orphans.parse(); err != nil {

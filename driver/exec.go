@@ -126,8 +126,8 @@ func sessionSpec(c *drivers.TaskConfig, opts *drivers.ExecOptions) (*brokerv1.Un
 
 // sessionError words a session that could not be.
 func sessionError(err error) error {
-	if text, ok := denied(err); ok {
-		return errors.New(text)
+	if d := denialOf(err); d != nil {
+		return errors.New(denied(d))
 	}
 	if _, ok := status.FromError(err); !ok {
 		return err // not the broker's

@@ -55,6 +55,7 @@ type fakeBroker struct {
 	startHeld, removeHeld chan struct{}
 	unhealthy             string
 	handed                map[string][]*os.File // descriptors, by token
+	spec                  *brokerv1.UnitSpec    // of the last StartUnit
 }
 
 func newFakeBroker(t *testing.T) *fakeBroker {
@@ -188,6 +189,7 @@ func (b *fakeBroker) StartUnit(_ context.Context, r *brokerv1.StartUnitRequest) 
 	b.called("StartUnit")
 	var u *brokerv1.Unit
 	b.change(func() {
+		b.spec = r.GetSpec()
 		if b.startErr != nil {
 			return
 		}
@@ -202,6 +204,12 @@ func (b *fakeBroker) StartUnit(_ context.Context, r *brokerv1.StartUnitRequest) 
 	}
 	b.wait(b.startHeld)
 	return &brokerv1.StartUnitResponse{Unit: u}, nil
+}
+
+func (b *fakeBroker) lastSpec() *brokerv1.UnitSpec {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spec
 }
 
 func (b *fakeBroker) GetUnit(_ context.Context, r *brokerv1.GetUnitRequest) (*brokerv1.GetUnitResponse, error) {

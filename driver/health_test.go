@@ -102,9 +102,10 @@ func TestSetConfig(t *testing.T) {
 		want Config
 		err  string
 	}{
-		{"nothing", nil, Config{defaultBrokerSocket, defaultFDSocket, defaultOrphans}, ""},
-		{"both", map[string]any{"broker_socket": "/a", "fd_socket": "/b"}, Config{"/a", "/b", defaultOrphans}, ""},
-		{"with a scheme", map[string]any{"broker_socket": "unix:///a"}, Config{"/a", defaultFDSocket, defaultOrphans}, ""},
+		{"nothing", nil, Config{defaultBrokerSocket, defaultFDSocket, defaultOrphans, defaultIdentity}, ""},
+		{"both", map[string]any{"broker_socket": "/a", "fd_socket": "/b"}, Config{"/a", "/b", defaultOrphans, defaultIdentity}, ""},
+		{"with a scheme", map[string]any{"broker_socket": "unix:///a"}, Config{"/a", defaultFDSocket, defaultOrphans, defaultIdentity}, ""},
+		{"another identity", map[string]any{"identity": "default"}, Config{defaultBrokerSocket, defaultFDSocket, defaultOrphans, "default"}, ""},
 		{"relative", map[string]any{"broker_socket": "a"}, Config{}, `broker_socket: "a" is not an absolute path`},
 		{"another type", map[string]any{"broker_socket": map[string]any{"a": 1}}, Config{}, "cannot read the plugin's configuration"},
 	}

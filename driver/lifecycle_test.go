@@ -261,7 +261,7 @@ func TestStartErrors(t *testing.T) {
 		recoverable bool
 		want        string
 	}{
-		{"denied", denied.Err(), false, `user "root" is refused by the policy of systemd-brokerd: none can (an operator of this node sees the decision with: journalctl -x BROKER_REQUEST_ID=abc)`},
+		{"denied", denied.Err(), false, `user "root" is refused by the policy of systemd-brokerd: none can (an operator of this node sees the decision with: journalctl -x BROKER_REQUEST_ID=abc; and what each rule says with: systemd-brokerd policy explain <(journalctl -o json BROKER_REQUEST_ID=abc))`},
 		{"cannot be executed", status.Error(codes.FailedPrecondition, "no such file"), false, "no such file"},
 		{"malformed", status.Error(codes.InvalidArgument, "bad"), false, "bad"},
 		{"a quota", status.Error(codes.ResourceExhausted, "max_units"), true, "max_units"},

@@ -44,6 +44,8 @@ type plannedJob struct {
 type plannedTask struct {
 	Name, Driver, User string
 	Config             map[string]any
+	Identity           *plannedIdentity
+	Identities         []plannedIdentity
 	Env                map[string]string
 	Resources          struct {
 		CPU, Cores, MemoryMB *int
@@ -51,11 +53,20 @@ type plannedTask struct {
 	}
 }
 
+// Agent is the part of an agent's configuration on which requests depend.
+type Agent struct {
+	AllocDir string // alloc_dir
+	Identity string // of the driver's plugin block
+}
+
+// DefaultAgent is how an agent is configured unless it says otherwise.
+var DefaultAgent = Agent{AllocDir: "/var/lib/nomad/alloc", Identity: defaultIdentity}
+
 // Plan reads a job as "nomad job run -output" prints it, and returns what the
 // driver would ask the broker for its tasks: one request for each task of this
 // driver. What only a scheduled task has is a placeholder: ids, cores, ports, and
-// variables that Nomad fills in. allocDir is the agent's alloc_dir.
-func Plan(job io.Reader, allocDir string) ([]*brokerv1.UnitSpec, error) {
+// variables that Nomad fills in. agent is what its configuration says of them.
+func Plan(job io.Reader, agent Agent) ([]*brokerv1.UnitSpec, error) {
 	text, err := io.ReadAll(io.LimitReader(job, maxJob+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the job: %w", err)
@@ -83,7 +94,7 @@ func Plan(job io.Reader, allocDir string) ([]*brokerv1.UnitSpec, error) {
 			if t.Driver != Name {
 				continue
 			}
-			spec, err := t.request(j, g.Name, allocDir)
+			spec, err := t.request(j, g.Name, agent)
 			if err != nil {
 				return nil, fmt.Errorf("group %q, task %q: %w", g.Name, t.Name, err)
 			}
@@ -96,11 +107,11 @@ func Plan(job io.Reader, allocDir string) ([]*brokerv1.UnitSpec, error) {
 	return all, nil
 }
 
-func (t *plannedTask) request(j *plannedJob, group, allocDir string) (*brokerv1.UnitSpec, error) {
+func (t *plannedTask) request(j *plannedJob, group string, agent Agent) (*brokerv1.UnitSpec, error) {
 	c := &drivers.TaskConfig{
 		ID: path.Join(plannedAlloc, t.Name, "planned"), AllocID: plannedAlloc, Name: t.Name,
 		JobID: j.ID, JobName: or(j.Name, j.ID), Namespace: or(j.Namespace, "default"), TaskGroupName: group,
-		User: t.User, AllocDir: path.Join(allocDir, plannedAlloc),
+		User: t.User, AllocDir: path.Join(agent.AllocDir, plannedAlloc),
 		Resources: t.resources(),
 	}
 	known := map[string]string{
@@ -124,7 +135,12 @@ func (t *plannedTask) request(j *plannedJob, group, allocDir string) (*brokerv1.
 	if err := c.EncodeDriverConfig(config); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return plannedSpec(c)
+	planned, err := plannedSpec(c)
+	if err != nil {
+		return nil, err
+	}
+	planned.IdentityToken, err = t.plannedToken(agent.Identity)
+	return planned, err
 }
 
 func (t *plannedTask) resources() *drivers.Resources {

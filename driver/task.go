@@ -17,6 +17,9 @@ type handleState struct {
 	Unit         string
 	InvocationID string
 	StartedAt    time.Time
+	// Task is the config block. Nomad keeps all of a task's configuration but this, so
+	// that an agent which starts anew recovers the task without it.
+	Task TaskConfig
 }
 
 // task is one started task and what is known of its unit.

@@ -70,6 +70,10 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 	if err != nil {
 		return nil, nil, err
 	}
+	identity := d.identity()
+	if spec.IdentityToken, err = identityToken(c, identity); err != nil {
+		d.log.Warn("cannot read the token of the task's identity", "identity", identity, "error", err)
+	}
 	b, err := d.connection()
 	if err != nil {
 		return nil, nil, structs.NewRecoverableError(err, true)
@@ -84,7 +88,7 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 	}
 	resp, err := b.StartUnit(ctx, &brokerv1.StartUnitRequest{Spec: spec})
 	if err != nil {
-		return nil, nil, startError(err, c)
+		return nil, nil, startError(err, c, identity)
 	}
 	u := resp.GetUnit()
 	t := d.add(newTask(c, u.GetHandle(), u.GetStartedAt().AsTime()))
@@ -97,7 +101,11 @@ func (d *Driver) StartTask(c *drivers.TaskConfig) (*drivers.TaskHandle, *drivers
 func (t *task) taskHandle() (*drivers.TaskHandle, error) {
 	h := drivers.NewTaskHandle(handleVersion)
 	h.Config, h.State = t.config, drivers.TaskStateRunning
-	err := h.SetDriverState(&handleState{Unit: t.handle.GetUnit(), InvocationID: t.handle.GetInvocationId(), StartedAt: t.started})
+	state := handleState{Unit: t.handle.GetUnit(), InvocationID: t.handle.GetInvocationId(), StartedAt: t.started}
+	err := t.config.DecodeDriverConfig(&state.Task)
+	if err == nil {
+		err = h.SetDriverState(&state)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot store the task's handle: %w", err)
 	}
@@ -136,6 +144,11 @@ func (d *Driver) RecoverTask(h *drivers.TaskHandle) error {
 	var state handleState
 	if err := h.GetDriverState(&state); err != nil {
 		return fmt.Errorf("cannot recover task %s: %w", h.Config.ID, err)
+	}
+	if state.Task.Command != "" { // else an older version made the handle
+		if err := h.Config.EncodeConcreteDriverConfig(&state.Task); err != nil {
+			return fmt.Errorf("cannot recover task %s: %w", h.Config.ID, err)
+		}
 	}
 	done, ok := d.claimStart(h.Config.ID)
 	if !ok {

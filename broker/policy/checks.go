@@ -39,6 +39,7 @@ var checks = []check{
 	{directivesAllowed, directivesDenied},
 	{networkAllowed, networkDenied},
 	{sessionAllowed, sessionDenied},
+	{identityAllowed, identityDenied}, // last: who has none learns what else is wrong first
 }
 
 func commandAllowed(c *client, l *rule, r *Request) bool {

@@ -19,15 +19,15 @@ const maxBlocks = 10000
 const version = 1
 
 var (
-	fileSchema = schema{[]string{"version"}, []string{"client", "never", "rule"}}
+	fileSchema = schema{[]string{"version"}, []string{"client", "identity", "never", "rule"}}
 
 	// namePattern is for the names of clients and rules. They go into
 	// units, journal fields and messages.
 	namePattern = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z`)
 )
 
-// compiler turns the files of a policy into a Policy: clients first, then
-// rules, which speak of them.
+// compiler turns the files of a policy into a Policy: clients first, then what proves
+// their labels, and rules, which speak of both.
 type compiler struct {
 	failure
 	names    Resolver
@@ -51,6 +51,7 @@ func compile(files []*source, names Resolver, profiles map[string]*Profile) (*Po
 		c.file(f)
 	}
 	c.each(files, "client", clientSchema, c.client)
+	c.each(files, "identity", identitySchema, c.identity)
 	c.each(files, "rule", ruleSchema, c.rule)
 	c.each(files, "never", neverSchema, c.never)
 	if c.err != nil {

@@ -27,7 +27,7 @@ const (
 
 var (
 	ruleSchema = schema{
-		[]string{"client", "devices", "images", "log_drivers", "network", "profiles", "rootfs", "sessions"},
+		[]string{"client", "devices", "images", "log_drivers", "network", "profiles", "require_identity", "rootfs", "sessions"},
 		[]string{"args", "directives", "exec", "labels", "limits", "quotas", "run_as", "volumes"},
 	}
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
@@ -70,6 +70,7 @@ func (c *compiler) rule(name string, r *reader) {
 		return
 	}
 	l.labels = labelsOf(r, cl.LabelPrefix())
+	l.requireIdentity = identityOf(r, cl, l.labels)
 	cl.rules = append(cl.rules, l)
 }
 
@@ -107,6 +108,7 @@ func (c *compiler) runAs(rule string, r *reader) runAsMatcher {
 		if problem := c.underFloor(u); problem != "" {
 			r.fail(v.at, "rule %q cannot let tasks run as %q: %s", rule, u.Name, problem)
 		}
+		c.trusted(r, u, v)
 		m.users[u.Name] = u
 	}
 	if !m.dynamic && len(m.users) == 0 {

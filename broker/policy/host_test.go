@@ -22,6 +22,7 @@ www-data:x:33:33::/var/www:/usr/sbin/nologin
 nomad:x:991:991::/var/lib/nomad:/usr/sbin/nologin
 other:x:992:992::/nonexistent:/usr/sbin/nologin
 app:x:1001:1001::/home/app:/bin/sh
+systemd-brokerd-keys:x:993:993::/nonexistent:/usr/sbin/nologin
 rootgroup:x:1002:0::/:/bin/sh
 dockerer:x:1003:1003::/:/bin/sh
 diskgroup:x:1004:6::/:/bin/sh

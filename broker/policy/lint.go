@@ -40,6 +40,9 @@ func (p *Policy) Lint(onHost func(path string) bool) []Warning {
 		if len(c.rules) == 0 {
 			all = append(all, Warning{Block: fmt.Sprintf("client %q", c.Name), Text: "no rule is for it, so that it may start nothing"})
 		}
+		if c.Identity != nil && !onHost(c.Identity.File) {
+			all = append(all, Warning{Block: fmt.Sprintf("client %q", c.Name), Text: fmt.Sprintf("%s is not on this host, so that no rule with require_identity allows anything", c.Identity.File)})
+		}
 		for i, l := range c.rules {
 			warn := func(format string, args ...any) {
 				all = append(all, Warning{fmt.Sprintf("rule %q", l.name), l.file, l.line, fmt.Sprintf(format, args...)})
@@ -54,6 +57,9 @@ func (p *Policy) Lint(onHost func(path string) bool) []Warning {
 			if names := l.interpreters(onHost); len(names) > 0 && l.args == nil && len(l.runAs.users) > 0 {
 				warn("with %s and any arguments a job can do all that %s can; add args, or leave users out",
 					strings.Join(names, ", "), strings.Join(slices.Sorted(maps.Keys(l.runAs.users)), ", "))
+			}
+			if c.Identity != nil && l.labels != nil && !l.requireIdentity {
+				warn("its labels are claims of the client, and can be proven: add require_identity = true")
 			}
 			for _, file := range slices.Concat(l.exec.paths, l.exec.under) {
 				if !inTask(file) && !onHost(file) {
@@ -160,7 +166,7 @@ func holds(dirs, places []string) bool {
 }
 
 func (l *rule) coversRights(other *rule) bool {
-	if other.runAs.dynamic && !l.runAs.dynamic || other.sessions && !l.sessions {
+	if l.requireIdentity && !other.requireIdentity || other.runAs.dynamic && !l.runAs.dynamic || other.sessions && !l.sessions {
 		return false
 	}
 	if !holds(l.volumes.readWrite, other.volumes.readWrite) ||

@@ -171,6 +171,9 @@ func (l *rule) withoutFiles(change func(string, func(*rule))) {
 }
 
 func (l *rule) withoutMatch(change func(string, func(*rule))) {
+	if l.requireIdentity {
+		change("without require_identity = true", func(m *rule) { m.requireIdentity = false })
+	}
 	for i, label := range l.labels {
 		change("labels without "+label.name, func(m *rule) { m.labels = cut(l.labels, i) })
 		for j, p := range label.patterns {

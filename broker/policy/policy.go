@@ -32,6 +32,8 @@ type Client struct {
 	AllocRoot string
 	// Unit is the service from which the client must connect; empty for any.
 	Unit string
+	// Identity is nil if nothing can prove what a task of the client is.
+	Identity *IdentityKeys
 	// MaxUnits is how many units the client may have at a time.
 	MaxUnits int
 }
@@ -73,6 +75,8 @@ type rule struct {
 	args     *argsMatcher
 	networks []Network
 	quota    Quota
+	// requireIdentity accepts only labels that are proven.
+	requireIdentity bool
 	// sessions allows any program of the unit's view to run beside the unit.
 	sessions bool
 }

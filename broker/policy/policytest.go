@@ -19,7 +19,7 @@ var (
 	testFileSchema = schema{[]string{"version"}, []string{"test"}}
 	testSchema     = schema{
 		[]string{
-			"allow", "args", "client", "command", "cpu_percent", "cpu_weight", "deny", "devices", "group", "image", "log_driver", "memory_max",
+			"allow", "args", "client", "command", "cpu_percent", "cpu_weight", "deny", "devices", "group", "identity", "image", "log_driver", "memory_max",
 			"memory_unlimited", "network", "never", "profile", "rootfs", "session", "supplementary_groups", "tasks_max", "user",
 		},
 		[]string{"directives", "labels", "volumes"},
@@ -38,6 +38,8 @@ type Test struct {
 	// allow is the rule that is to allow the request, deny the subject of a denial by
 	// rules, never the name of the never that forbids it; one of them is set.
 	allow, deny, never string
+	// identity is whether the labels are proven.
+	identity bool
 }
 
 // LoadTests reads each file named *.policytest.hcl in the root of fsys. An error in
@@ -89,7 +91,7 @@ func testOf(name string, r *reader) *Test {
 	t := &Test{
 		Name: name, File: r.src.name, Line: r.src.lineOf(r.head.start),
 		client: optional("client", ""), allow: optional("allow", ""), deny: optional("deny", ""),
-		never: optional("never", ""), labels: map[string]string{},
+		never: optional("never", ""), identity: r.boolean("identity"), labels: map[string]string{},
 	}
 	if expected := slices.DeleteFunc([]string{t.allow, t.deny, t.never}, func(s string) bool { return s == "" }); len(expected) != 1 {
 		r.fail(r.head, `%s needs one of allow = "RULE", deny = "SUBJECT" and never = "NAME"`, r.title)
@@ -212,6 +214,9 @@ func (t *Test) run(p *Policy) string {
 	r.Labels = map[string]string{}
 	for k, v := range t.labels {
 		r.Labels[c.LabelPrefix()+k] = v
+	}
+	if t.identity {
+		r.proveAll(c)
 	}
 	r.Directories = Directories{Alloc: c.AllocRoot + "/test/alloc", Local: c.AllocRoot + "/test/task/local", Secrets: c.AllocRoot + "/test/task/secrets"}
 	d, err := p.Decide(c.Peer(), &r)

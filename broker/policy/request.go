@@ -55,6 +55,8 @@ type Request struct {
 	Directives []Directive
 	// Credentials are secrets for the unit's program, each name once, sorted by name.
 	Credentials []Credential
+	// Proof is what the caller found out about the labels, see [Proof].
+	Proof Proof
 	// Session is set for a program that is to run beside a unit, which the named
 	// Rule allowed: only that rule can allow the session.
 	Session bool

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nomad-systemd-driver/broker"
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/users"
 )
@@ -50,14 +51,15 @@ func policyCheck(args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: good, sha256 %s\n", *dir, p.SHA256())
-	warnings := p.Lint(exists)
+	paint := newPainter(stdout)
+	fmt.Fprintf(stdout, "%s: %s, sha256 %s\n", *dir, paint.good("good"), p.SHA256())
+	warnings := warningsOf(p)
 	for _, w := range warnings {
 		place := ""
 		if w.File != "" {
 			place = fmt.Sprintf("%s:%d: ", w.File, w.Line)
 		}
-		fmt.Fprintf(stdout, "%swarning: %s: %s\n", place, w.Block, w.Text)
+		fmt.Fprintf(stdout, "%s%s %s: %s\n", place, paint.warn("warning:"), w.Block, w.Text)
 	}
 	if *strict && len(warnings) > 0 {
 		return errDenied
@@ -96,10 +98,24 @@ func newCheckReport(p *policy.Policy, err error) *checkReport {
 		return report
 	}
 	report.SHA256 = p.SHA256()
-	for _, w := range p.Lint(exists) {
+	for _, w := range warningsOf(p) {
 		report.Warnings = append(report.Warnings, warningJSON{w.Block, w.File, w.Line, w.Text})
 	}
 	return report
+}
+
+// warningsOf are those of the policy, and of what it says of this host.
+func warningsOf(p *policy.Policy) []policy.Warning {
+	all := p.Lint(exists)
+	for _, c := range p.Clients() {
+		if c.Identity == nil || !exists(c.Identity.File) {
+			continue // Lint tells
+		}
+		if err := broker.CheckKeys(c.Identity); err != nil {
+			all = append(all, policy.Warning{Block: fmt.Sprintf("client %q", c.Name), Text: "the servers' keys cannot be used: " + err.Error()})
+		}
+	}
+	return all
 }
 
 // loadPolicy reads the policy in dir. Whoever can write to the policy is root,

@@ -64,8 +64,11 @@ func policyDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) error 
 		if err != nil {
 			return mistake(err)
 		}
-		for _, spec := range specs {
-			records = append(records, recorded{client: c.Name, spec: spec})
+		for _, a := range specs {
+			if a.was != nil {
+				return mistake(fmt.Errorf("%s holds records of the journal; give them on standard input, without --requests", *path))
+			}
+			records = append(records, recorded{client: c.Name, spec: a.spec})
 		}
 	} else {
 		var skipped int
@@ -91,8 +94,9 @@ func policyDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) error 
 			return err
 		}
 	} else {
+		paint := newPainter(stdout)
 		for _, c := range changes {
-			fmt.Fprintf(stdout, "%s\n  - %s\n  + %s\n", c.title(), c.Before, c.After)
+			fmt.Fprintf(stdout, "%s\n%s\n%s\n", paint.head(c.title()), paint.bad("  - "+c.Before), paint.good("  + "+c.After))
 		}
 		fmt.Fprintf(stdout, "%d requests, %d answered otherwise\n", len(records)-malformed, total(changes))
 	}
@@ -136,10 +140,6 @@ func changesOf(before, after *policy.Policy, records []recorded) (changes []chan
 	changes = []change{}
 	seen := map[string]int{}
 	for _, rec := range records {
-		if rec.session && rec.denied {
-			malformed++
-			continue
-		}
 		was, ok := answer(before, rec)
 		is, ok2 := answer(after, rec)
 		if !ok || !ok2 {

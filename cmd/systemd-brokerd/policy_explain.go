@@ -16,11 +16,12 @@ import (
 const explainAbout = `Usage: systemd-brokerd policy explain [flags] [REQUESTS.json]
 
 Says what the policy decides on requests, and for each rule how many checks fail
-and the first of them, the nearest miss first; --json lists them all. Requests are in JSON, from the file or standard
-input, as nomad-systemd-driver makes them of a job:
+and the first of them, the nearest miss first; --json lists them all. Requests are in
+JSON, from the file or standard input, as nomad-systemd-driver makes them of a job, or
+decisions of the broker as they are in the journal:
 
-  nomad job run -output JOB.nomad.hcl | nomad-systemd-driver requests |
-      systemd-brokerd policy explain
+  nomad-systemd-driver requests JOB.nomad.hcl | systemd-brokerd policy explain
+  systemd-brokerd policy explain <(journalctl -o json BROKER_REQUEST_ID=ID)
 
 Exit status: 0 all are allowed, 1 at least one is denied, 2 the policy, a request
 or the command line is wrong.`
@@ -41,21 +42,17 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 	if err != nil {
 		return mistake(err)
 	}
-	c, err := clientOf(p, *client)
-	if err != nil {
-		return mistake(err)
-	}
-	specs, err := readRequests(path, stdin)
+	requests, err := readRequests(path, stdin)
 	if err != nil {
 		return mistake(err)
 	}
 	var all []explained
-	for i, spec := range specs {
-		r, err := requestOf(spec, c)
+	for i, a := range requests {
+		e, err := explain(p, a, *client, stderr)
 		if err != nil {
 			return mistake(fmt.Errorf("%s: request %d: %w", path, i+1, err))
 		}
-		all = append(all, newExplained(spec, p.Explain(c.Peer(), r)))
+		all = append(all, e)
 	}
 	if *asJSON {
 		err = encodeJSON(stdout, all)
@@ -73,6 +70,37 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 	return nil
 }
 
+// explain asks the policy one request, as the client, or as whoever asked when it was
+// recorded.
+func explain(p *policy.Policy, a asked, client string, stderr io.Writer) (explained, error) {
+	if a.was == nil {
+		c, err := clientOf(p, client)
+		if err != nil {
+			return explained{}, err
+		}
+		r, err := requestOf(a.spec, c)
+		if err != nil {
+			return explained{}, err
+		}
+		return newExplained(a.spec, p.Explain(c.Peer(), r)), nil
+	}
+	c, err := clientOf(p, a.was.client)
+	if err != nil {
+		return explained{}, err
+	}
+	r, err := recordedRequest(*a.was, c)
+	if err != nil {
+		return explained{}, err
+	}
+	without, said := p.IgnoringArgs()
+	if said {
+		fmt.Fprintf(stderr, "%s: arguments are not recorded; what the policy says of them is left out\n", a.spec.GetId())
+	}
+	e := newExplained(a.spec, without.Explain(c.Peer(), r))
+	e.Recorded = a.was.answer()
+	return e, nil
+}
+
 // explained is an explanation as it is printed.
 type explained struct {
 	ID      string            `json:"id"`
@@ -83,6 +111,8 @@ type explained struct {
 	Rule    string            `json:"rule,omitempty"`
 	Denial  *denialJSON       `json:"denial,omitempty"`
 	Rules   []verdictJSON     `json:"rules"`
+	// Recorded is what was decided at the time, if the request is from the journal.
+	Recorded string `json:"recorded,omitempty"`
 }
 
 type denialJSON struct {
@@ -124,36 +154,54 @@ func newDenial(d *policy.Denial) *denialJSON {
 }
 
 func printExplained(stdout io.Writer, all []explained) error {
+	paint := newPainter(stdout)
 	for i, e := range all {
 		if i > 0 {
 			fmt.Fprint(stdout, "\n")
 		}
-		fmt.Fprintf(stdout, "%s: command %q of client %q\n", e.ID, e.Command, e.Client)
+		fmt.Fprintf(stdout, "%s\n", paint.head(fmt.Sprintf("%s: command %q of client %q", e.ID, e.Command, e.Client)))
+		if e.Recorded != "" {
+			fmt.Fprintf(stdout, "  recorded: %s\n", e.Recorded)
+		}
 		if e.Allowed {
-			fmt.Fprintf(stdout, "  allowed by rule %q\n", e.Rule)
+			fmt.Fprintln(stdout, paint.good(fmt.Sprintf("  allowed by rule %q", e.Rule)))
 		} else {
-			fmt.Fprintf(stdout, "  denied: %s %q: %s\n", e.Denial.Subject, e.Denial.Value, e.Denial.Reason)
+			fmt.Fprintln(stdout, paint.bad(fmt.Sprintf("  denied: %s %q: %s", e.Denial.Subject, e.Denial.Value, e.Denial.Reason)))
 		}
 		if len(e.Rules) == 0 {
 			fmt.Fprintln(stdout, "  no rule is for this client")
 			continue
 		}
-		var rows strings.Builder
-		rows.WriteString("  RULE\tWHERE\tFAILS\tFIRST\n")
-		for _, v := range e.Rules {
-			first := "nothing: the rule allows it"
-			if len(v.Denials) > 0 {
-				first = fmt.Sprintf("%s %q", v.Denials[0].Subject, v.Denials[0].Value)
-			}
-			fmt.Fprintf(&rows, "  %s\t%s:%d\t%d\t%s\n", v.Rule, v.File, v.Line, len(v.Denials), first)
-		}
-		table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-		if _, err := io.WriteString(table, rows.String()); err != nil {
+		if err := printVerdicts(stdout, paint, e.Rules); err != nil {
 			return err
 		}
-		if err := table.Flush(); err != nil {
-			return err
+	}
+	return nil
+}
+
+// printVerdicts prints the table of rules; those that allow are coloured.
+func printVerdicts(stdout io.Writer, paint painter, rules []verdictJSON) error {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "  RULE\tWHERE\tFAILS\tFIRST") //nolint:errcheck // Flush tells
+	for _, v := range rules {
+		first := "nothing: the rule allows it"
+		if len(v.Denials) > 0 {
+			first = fmt.Sprintf("%s %q", v.Denials[0].Subject, v.Denials[0].Value)
 		}
+		fmt.Fprintf(table, "  %s\t%s:%d\t%d\t%s\n", v.Rule, v.File, v.Line, len(v.Denials), first) //nolint:errcheck // Flush tells
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	head, rest, _ := strings.Cut(text.String(), "\n")
+	fmt.Fprintln(stdout, paint.head(head))
+	for _, v := range rules {
+		var line string
+		if line, rest, _ = strings.Cut(rest, "\n"); len(v.Denials) == 0 {
+			line = paint.good(line)
+		}
+		fmt.Fprintln(stdout, line)
 	}
 	return nil
 }

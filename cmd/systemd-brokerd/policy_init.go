@@ -94,6 +94,16 @@ rule "task-binaries" {
 #   }
 # }
 
+# With it a rule that says require_identity = true allows only tasks of which Nomad's
+# servers say themselves that they are what they are called; docs/identity.md.
+#
+# identity "nomad" {
+#   client    = "nomad"
+#   audiences = ["systemd-brokerd"]
+#   keys      = "/var/lib/systemd-brokerd-keys/jwks.json"
+#   keys_user = "systemd-brokerd-keys"
+# }
+
 # Whatever rules are added: nobody gets ahead of the rest of the host.
 never "priority" {
   directives {
@@ -112,6 +122,7 @@ type starterHost struct {
 func policyInit(args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("systemd-brokerd policy init", initAbout, stderr)
 	user := flags.String("user", "nomad", "user of the Nomad agent")
+	asJSON := flags.Bool("json", false, "print JSON, with the policy as one text")
 	alloc := flags.String("alloc-dir", "", "alloc_dir of the agent (default: found among the usual ones)")
 	if err := parse(flags, args); err != nil {
 		return err
@@ -126,6 +137,9 @@ func policyInit(args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	text, err := starterPolicy(describeHost(*user, *alloc, names))
 	if err != nil {
 		return err
+	}
+	if *asJSON {
+		return encodeJSON(stdout, map[string]string{"policy": string(text)})
 	}
 	_, err = stdout.Write(text)
 	return err

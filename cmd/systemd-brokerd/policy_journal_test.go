@@ -110,6 +110,87 @@ func TestNamesCannotWidenSuggestions(t *testing.T) {
 	}
 }
 
+// proving is twoRules with one rule more, which wants proof.
+const proving = twoRules + `
+identity "c" {
+  client    = "c"
+  audiences = ["systemd-brokerd"]
+  keys      = "/var/lib/k/jwks.json"
+}
+
+rule "proven" {
+  client           = "c"
+  log_drivers      = ["journal"]
+  require_identity = true
+  exec {
+    paths = ["/usr/bin/id"]
+  }
+  run_as {
+    dynamic_user = true
+  }
+}
+`
+
+// provenLabels is a request that can be proven; with a token in between.
+const provenLabels = `"C_TASK": "web"|"C_TASK_NAME": "web", "C_JOB_ID": "j", "C_GROUP_NAME": "g", "C_NAMESPACE": "n", "C_ALLOC_ID": "a"`
+
+// TestNoSuggestionGoesRoundProof: where proof is missing no rule without it is
+// suggested, and what proved itself must go on doing so.
+func TestNoSuggestionGoesRoundProof(t *testing.T) {
+	dir := policyDir(t, proving)
+	text, err := suggest(t, dir, record(t, "denied", asID+"|"+provenLabels))
+	if !errors.Is(err, errDenied) || strings.Contains(text, "\nrule ") || !strings.Contains(text, "no rule helps") || !strings.Contains(text, "there is no token") {
+		t.Errorf("without proof: %v\n%s", err, text)
+	}
+	proven := provenLabels + `|"command"|"identityToken": "proven", "command"`
+	if text, err := suggest(t, dir, record(t, "denied", asID+"|"+proven)); err != nil || !strings.Contains(text, "none of them a denial") {
+		t.Errorf("with proof: %v\n%s", err, text)
+	}
+	text, err = suggest(t, dir, record(t, "denied", "/local/web\",|/usr/bin/who\",|"+proven))
+	if err != nil || !strings.Contains(text, "require_identity = true") {
+		t.Errorf("another program, with proof: %v\n%s", err, text)
+	}
+}
+
+func TestSuggestInJSON(t *testing.T) {
+	var out strings.Builder
+	journal := record(t, "denied", asID+"|"+labelled) + record(t, "denied", labelled+`|"command"|"user": "root", "command"`)
+	err := policySuggest([]string{"--json", "--policy", policyDir(t, twoRules)}, strings.NewReader(journal), &out, io.Discard)
+	var all []suggestion
+	if jerr := json.Unmarshal([]byte(out.String()), &all); jerr != nil || !errors.Is(err, errDenied) || len(all) != 2 {
+		t.Fatalf("got %v, %v: %s", err, jerr, out.String())
+	}
+	for _, s := range all {
+		if (s.Rule == "") != (s.User == "root") || s.Rule == "" && s.Reason == "" || s.Labels["TASK_NAME"] != "web" || s.Client != "c" {
+			t.Errorf("got %+v", s)
+		}
+	}
+}
+
+// TestExplainOfRecords: as the event of a denied task says, by the id of its request.
+func TestExplainOfRecords(t *testing.T) {
+	dir := policyDir(t, strings.Replace(twoRules, "rule \"near\" {", "rule \"near\" {\n  args {\n    none = true\n  }\n", 1))
+	journal := record(t, "denied", asID, "BROKER_REASON", "policy refuses command\nx") + record(t, "denied", "", "_SYSTEMD_UNIT", "c-evil.service") + `{"_SYSTEMD_UNIT":"systemd-brokerd.service","MESSAGE":"unit started"}`
+	var out, notes strings.Builder
+	err := policyExplain([]string{"--policy", dir}, strings.NewReader(journal), &out, &notes)
+	if !errors.Is(err, errDenied) || strings.Count(out.String(), "of client \"c\"") != 1 || !strings.Contains(out.String(), "recorded: denied: command?x\n") || !strings.Contains(out.String(), `command "/usr/bin/id"`) {
+		t.Errorf("got %v\n%s", err, out.String())
+	}
+	if !strings.Contains(notes.String(), "arguments are not recorded") {
+		t.Errorf("got %s", notes.String())
+	}
+	for name, text := range map[string]string{
+		"foreign records":   record(t, "denied", "", "_SYSTEMD_UNIT", "c-evil.service"),
+		"a denied session":  record(t, "denied", "", "MESSAGE", "session denied"),
+		"an unknown client": record(t, "denied", "", "BROKER_CLIENT", "x"),
+	} {
+		err := policyExplain([]string{"--policy", dir}, strings.NewReader(text), io.Discard, io.Discard)
+		if _, ok := errors.AsType[mistakeError](err); !ok {
+			t.Errorf("%s: got %v, want a mistake", name, err)
+		}
+	}
+}
+
 func TestSuggestSaysWhereNoRuleHelps(t *testing.T) {
 	dir := policyDir(t, twoRules+"never \"n\" {\n  exec {\n    paths = [\"/usr/bin/id\"]\n  }\n}\n")
 	journal := record(t, "denied", asID+"|"+labelled) + record(t, "denied", labelled+`|"command"|"user": "root", "command"`)
@@ -182,10 +263,10 @@ func TestStarterPolicyLoads(t *testing.T) {
 			}
 			uncommented := strings.ReplaceAll(string(text), "# rule \"host-tools\"", "rule \"host-tools\"")
 			head, rule, _ := strings.Cut(uncommented, "rule \"host-tools\"")
-			rule, tail, _ := strings.Cut("rule \"host-tools\""+rule, "\n\n# Whatever")
+			rule, tail, _ := strings.Cut("rule \"host-tools\""+rule, "\n\n# With it")
 			rule = strings.ReplaceAll(rule, "\n# ", "\n")
 			rule = strings.ReplaceAll(rule, "\n#", "\n")
-			if _, err := readPolicy(policyDir(t, head+rule+"\n\n# Whatever"+tail)); err != nil {
+			if _, err := readPolicy(policyDir(t, head+rule+"\n\n# With it"+tail)); err != nil {
 				t.Errorf("with the example in force: %v", err)
 			}
 		})

@@ -28,6 +28,7 @@ not, 2 the policy, the input or the command line is wrong.`
 func policySuggest(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := newFlags("systemd-brokerd policy suggest", suggestAbout, stderr)
 	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
+	asJSON := flags.Bool("json", false, "print JSON")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -42,34 +43,68 @@ func policySuggest(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 	note(stderr, skipped, "recorded without the whole request, and left out")
 	wanted, without, malformed := wishesOf(p, records)
 	note(stderr, malformed, "left out: they hold what no policy can allow, or their client is gone")
-	hopeless := len(without)
+	all := []suggestion{}
 	for _, w := range without {
-		fmt.Fprintf(stdout, "# %d × command %q of job %q: no rule helps: %s\n", w.times, w.command, w.label("JOB_ID"), oneLine(w.denial))
+		all = append(all, w.suggestion("", w.denial))
 	}
-	printed := 0
 	for i, w := range wanted {
 		text, denial, err := w.rule(*dir, i+1)
 		if err != nil {
 			return mistake(err)
 		}
-		if denial != "" {
-			hopeless++
-			fmt.Fprintf(stdout, "# %d × command %q of job %q: no rule helps: %s\n", w.times, w.command, w.label("JOB_ID"), oneLine(denial))
+		all = append(all, w.suggestion(text, denial))
+	}
+	if *asJSON {
+		err = encodeJSON(stdout, all)
+	} else {
+		printSuggestions(stdout, all, len(records))
+	}
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(s suggestion) bool { return s.Rule == "" }) {
+		return errDenied
+	}
+	return nil
+}
+
+// suggestion is what would allow one task, or why nothing would.
+type suggestion struct {
+	Times   int               `json:"times"`
+	Client  string            `json:"client"`
+	Command string            `json:"command"`
+	User    string            `json:"user,omitempty"`
+	Labels  map[string]string `json:"labels"`
+	// Rule is empty if no rule helps; Reason says why.
+	Rule   string `json:"rule,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func (w *wish) suggestion(rule, reason string) suggestion {
+	return suggestion{w.times, w.client.Name, w.command, w.user, w.labels, rule, reason}
+}
+
+// printSuggestions prints what can be a file of the policy as it is.
+func printSuggestions(stdout io.Writer, all []suggestion, records int) {
+	paint, printed := newPainter(stdout), 0
+	for _, s := range all {
+		if s.Rule == "" {
+			fmt.Fprintln(stdout, paint.warn(fmt.Sprintf("# %d × command %q of job %q: no rule helps: %s", s.Times, s.Command, s.Labels["JOB_ID"], oneLine(s.Reason))))
+		}
+	}
+	for _, s := range all {
+		if s.Rule == "" {
 			continue
 		}
 		if printed == 0 {
 			fmt.Fprintf(stdout, "# Suggested by systemd-brokerd policy suggest: review each rule before you keep it.\n\nversion = 1\n")
 		}
 		printed++
-		fmt.Fprintf(stdout, "\n%s", text)
+		fmt.Fprintf(stdout, "\n%s", s.Rule)
 	}
-	if printed+hopeless == 0 {
-		fmt.Fprintf(stdout, "# %d decisions, none of them a denial that the policy does not allow by now\n", len(records))
+	if len(all) == 0 {
+		fmt.Fprintf(stdout, "# %d decisions, none of them a denial that the policy does not allow by now\n", records)
 	}
-	if hopeless > 0 {
-		return errDenied
-	}
-	return nil
 }
 
 // wish is what one task was denied, as often as it was, in all its forms.
@@ -95,7 +130,7 @@ func (w *wish) label(name string) string { return w.labels[name] }
 var taskLabels = []string{"NAMESPACE", "JOB_ID", "GROUP_NAME", "TASK_NAME"}
 
 // wishesOf are the denied starts that the policy still denies: those that a rule
-// could allow, and those that a never forbids.
+// could allow, and those that a never forbids or whose proof is missing.
 func wishesOf(p *policy.Policy, records []recorded) (wanted, forbidden []*wish, malformed int) {
 	p, _ = p.IgnoringArgs()
 	byKey := map[string]*wish{}
@@ -124,7 +159,7 @@ func wishesOf(p *policy.Policy, records []recorded) (wanted, forbidden []*wish, 
 				labels[name] = v
 			}
 		}
-		key := fmt.Sprint(c.Name, labels, r.Command, r.User, denial.Never)
+		key := fmt.Sprint(c.Name, labels, r.Command, r.User, denial.Never, denial.Subject == "identity")
 		w := byKey[key]
 		if w == nil {
 			w = &wish{client: c, command: r.Command, user: r.User, labels: labels}
@@ -145,7 +180,8 @@ func wishesOf(p *policy.Policy, records []recorded) (wanted, forbidden []*wish, 
 func (w *wish) forbidden(p *policy.Policy) bool {
 	_, err := p.Decide(w.client.Peer(), w.requests[0])
 	d, ok := errors.AsType[*policy.Denial](err)
-	return ok && d.Never != ""
+	// A rule that does not ask for proof would be the way round the one that does.
+	return ok && (d.Never != "" || d.Subject == "identity")
 }
 
 func (w *wish) add(r *policy.Request, d *policy.Denial) {
@@ -259,6 +295,9 @@ func (w *wish) text(n int) string {
 	if !slices.Equal(w.profiles, []string{policy.DefaultProfile}) {
 		line("  profiles    = %s", list(w.profiles))
 	}
+	if w.proven() {
+		line("  require_identity = true")
+	}
 	if w.private() {
 		line("  network     = [\"none\"]")
 	}
@@ -320,6 +359,11 @@ func (w *wish) volumes(line func(string, ...any)) {
 		line("    read_write = %s", list(w.readWrite))
 	}
 	line("  }")
+}
+
+// proven is whether it was proven each time which task asks.
+func (w *wish) proven() bool {
+	return !slices.ContainsFunc(w.requests, func(r *policy.Request) bool { return !r.Proof.Proven() })
 }
 
 // private is whether all requests ask for no network by themselves.

@@ -96,18 +96,25 @@ func newTestReport(r *policy.TestReport) *testReport {
 }
 
 func (r *testReport) print(stdout io.Writer) {
+	paint := newPainter(stdout)
 	for _, t := range r.Tests {
 		if !t.Passed {
-			fmt.Fprintf(stdout, "%s:%d: test %q fails: %s\n", t.File, t.Line, t.Name, t.Problem)
+			fmt.Fprintf(stdout, "%s:%d: test %q %s: %s\n", t.File, t.Line, t.Name, paint.bad("fails"), t.Problem)
 		}
 	}
-	fmt.Fprintf(stdout, "%d of %d tests pass\n", len(r.Tests)-r.Failed, len(r.Tests))
+	passed := fmt.Sprintf("%d of %d tests pass", len(r.Tests)-r.Failed, len(r.Tests))
+	if r.Failed > 0 {
+		passed = paint.bad(passed)
+	} else {
+		passed = paint.good(passed)
+	}
+	fmt.Fprintln(stdout, passed)
 	if r.Failed > 0 {
 		return
 	}
 	for _, m := range r.Mutants {
 		if m.NoticedBy == "" {
-			fmt.Fprintf(stdout, "%s:%d: no test notices: %s, %s\n", m.File, m.Line, m.Block, m.Change)
+			fmt.Fprintf(stdout, "%s:%d: %s: %s, %s\n", m.File, m.Line, paint.warn("no test notices"), m.Block, m.Change)
 		}
 	}
 	fmt.Fprintf(stdout, "%d of %d parts of the policy are tested\n", r.Noticed, len(r.Mutants))

@@ -20,9 +20,16 @@ import (
 // maxRequests bounds a file of requests.
 const maxRequests = 64 << 20
 
+// asked is one request, with what was decided on it if it is from the journal.
+type asked struct {
+	spec *brokerv1.UnitSpec
+	was  *recorded
+}
+
 // readRequests reads requests in JSON, one after the other, as
-// "nomad-systemd-driver requests" prints them; "-" is standard input.
-func readRequests(path string, stdin io.Reader) ([]*brokerv1.UnitSpec, error) {
+// "nomad-systemd-driver requests" prints them, or decisions as "journalctl -o json"
+// does; "-" is standard input.
+func readRequests(path string, stdin io.Reader) ([]asked, error) {
 	if path != "-" {
 		f, err := os.Open(path) //nolint:gosec // the user of the command names it
 		if err != nil {
@@ -31,7 +38,8 @@ func readRequests(path string, stdin io.Reader) ([]*brokerv1.UnitSpec, error) {
 		defer f.Close() //nolint:errcheck // nothing was written
 		stdin = f
 	}
-	var all []*brokerv1.UnitSpec
+	var all []asked
+	records := 0
 	for d := json.NewDecoder(io.LimitReader(stdin, maxRequests)); ; {
 		var text json.RawMessage
 		err := d.Decode(&text)
@@ -41,16 +49,35 @@ func readRequests(path string, stdin io.Reader) ([]*brokerv1.UnitSpec, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: request %d is not JSON: %w", path, len(all)+1, err)
 		}
+		if isRecord(text) {
+			records++
+			if r, state, err := readRecord(text); err == nil && state == decision {
+				all = append(all, asked{r.spec, &r})
+			}
+			continue
+		}
 		spec, err := readSpec(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: request %d: %w", path, len(all)+1, err)
 		}
-		all = append(all, spec)
+		all = append(all, asked{spec: spec})
+	}
+	if len(all) == 0 && records > 0 {
+		return nil, fmt.Errorf("%s: none of the %d records is a decision of systemd-brokerd with the whole request", path, records)
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s holds no request; nomad-systemd-driver requests makes them of a job", path)
 	}
 	return all, nil
+}
+
+// isRecord tells a record of the journal, whose fields are in capitals, from a request.
+func isRecord(text []byte) bool {
+	var record struct {
+		Cursor *string `json:"__CURSOR"`
+		Unit   *string `json:"_SYSTEMD_UNIT"`
+	}
+	return json.Unmarshal(text, &record) == nil && (record.Cursor != nil || record.Unit != nil)
 }
 
 // readSpec reads one request. What is missing in a recorded one, and policy does
@@ -94,6 +121,9 @@ func clientOf(p *policy.Policy, name string) (*policy.Client, error) {
 // recordedRequest is what a recorded decision was about.
 func recordedRequest(rec recorded, c *policy.Client) (*policy.Request, error) {
 	if rec.session {
+		if rec.denied {
+			return nil, errors.New("a session that was denied: the rule of its unit is not recorded")
+		}
 		return broker.SessionRequest(rec.spec, c, rec.rule)
 	}
 	return requestOf(rec.spec, c)

@@ -42,6 +42,7 @@ type task struct {
 	Artifact    bool // fetch examples/hello into local/
 	Templates   []template
 	Volume      string // of the agent's configuration, at /data
+	Identities  []map[string]any
 }
 
 type template struct {
@@ -120,6 +121,9 @@ func (tk task) job(id string) map[string]any {
 		"KillTimeout":   int64(tk.KillTimeout),
 		"RestartPolicy": map[string]any{"Attempts": tk.Restarts, "Mode": "fail", "Delay": int64(time.Second), "Interval": int64(time.Hour)},
 		"LogConfig":     map[string]any{"MaxFiles": 2, "MaxFileSizeMB": 10},
+	}
+	if len(tk.Identities) > 0 {
+		spec["Identities"] = tk.Identities
 	}
 	if tk.KillTimeout == 0 {
 		spec["KillTimeout"] = int64(5 * time.Second)

@@ -433,7 +433,12 @@ type UnitSpec struct {
 	// Names of further groups, at most 32, each once.
 	SupplementaryGroups []string `protobuf:"bytes,21,rep,name=supplementary_groups,json=supplementaryGroups,proto3" json:"supplementary_groups,omitempty"`
 	// Secrets for the unit's program alone, each under a name of its own.
-	Credentials   []*Credential `protobuf:"bytes,22,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	Credentials []*Credential `protobuf:"bytes,22,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	// A token (JWT) of the client's servers which proves the labels to a policy that
+	// asks for it; may be empty, and is no part of what UnitSpec.id names. A session has
+	// none: its unit had. In a request that is planned, for "policy explain", it is
+	// planned:{"aud":["AUDIENCE"],"exp":true}, and in one on record "proven".
+	IdentityToken string `protobuf:"bytes,30,opt,name=identity_token,json=identityToken,proto3" json:"identity_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -599,6 +604,13 @@ func (x *UnitSpec) GetCredentials() []*Credential {
 		return x.Credentials
 	}
 	return nil
+}
+
+func (x *UnitSpec) GetIdentityToken() string {
+	if x != nil {
+		return x.IdentityToken
+	}
+	return ""
 }
 
 type Rootfs struct {
@@ -2357,7 +2369,7 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
 	"\rpolicy_sha256\x18\x05 \x01(\tR\fpolicySha256\x12\x1a\n" +
 	"\bfeatures\x18\x06 \x03(\tR\bfeatures\x12)\n" +
-	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\xec\x06\n" +
+	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\x93\a\n" +
 	"\bUnitSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x03(\tR\x04name\x127\n" +
@@ -2380,7 +2392,8 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\adevices\x18\x10 \x03(\v2\x11.broker.v1.DeviceR\adevices\x12\x14\n" +
 	"\x05group\x18\x14 \x01(\tR\x05group\x121\n" +
 	"\x14supplementary_groups\x18\x15 \x03(\tR\x13supplementaryGroups\x127\n" +
-	"\vcredentials\x18\x16 \x03(\v2\x15.broker.v1.CredentialR\vcredentials\x1a9\n" +
+	"\vcredentials\x18\x16 \x03(\v2\x15.broker.v1.CredentialR\vcredentials\x12%\n" +
+	"\x0eidentity_token\x18\x1e \x01(\tR\ridentityToken\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +

@@ -1,0 +1,21 @@
+version = 1
+
+client "nomad" {
+  user        = "nomad"
+  unit_prefix = "nomad"
+  slice       = "brokerd-nomad.slice"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 10
+}
+
+identity "a" {
+  client    = "nomad"
+  audiences = ["a"]
+  keys      = "/var/lib/k/jwks.json"
+}
+
+identity "b" {
+  client    = "nomad"
+  audiences = ["b"]
+  keys      = "/var/lib/k/jwks.json"
+}
