@@ -64,6 +64,12 @@ func directoriesOf(d *policy.Decision) (all openMounts, err error) {
 		}
 	}
 	for _, v := range r.Volumes {
+		if v.Image {
+			if err := all.openImage("volumes", v.Source); err != nil {
+				return all, err
+			}
+			continue
+		}
 		m := mounts.Mount{Root: "/", Path: strings.TrimPrefix(v.Source, "/"), ReadOnly: v.ReadOnly}
 		st, err := all.open("volumes", v.Source, m)
 		if err != nil {
@@ -76,14 +82,14 @@ func directoriesOf(d *policy.Decision) (all openMounts, err error) {
 	if r.Rootfs.Kind != policy.RootfsImage {
 		return all, nil
 	}
-	if err := all.openImage(r.Rootfs.Image); err != nil || r.Rootfs.RootHash == "" {
+	if err := all.openImage("rootfs.image", r.Rootfs.Image); err != nil || r.Rootfs.RootHash == "" {
 		return all, err
 	}
 	// An image with a partition table may have its verity data in it.
 	if _, err := os.Lstat(r.Rootfs.Image + veritySuffix); errors.Is(err, fs.ErrNotExist) {
 		return all, nil
 	}
-	return all, all.openImage(r.Rootfs.Image + veritySuffix)
+	return all, all.openImage("rootfs.image", r.Rootfs.Image+veritySuffix)
 }
 
 // veritySuffix is where the verity data of an image is, as systemd has it for
@@ -91,14 +97,14 @@ func directoriesOf(d *policy.Decision) (all openMounts, err error) {
 const veritySuffix = ".verity"
 
 // openImage opens an image, which must be root's alone to change.
-func (o *openMounts) openImage(image string) error {
+func (o *openMounts) openImage(field, image string) error {
 	m := mounts.Mount{Root: "/", Path: strings.TrimPrefix(image, "/"), ReadOnly: true}
-	st, err := o.open("rootfs.image", image, m)
+	st, err := o.open(field, image, m)
 	if err != nil {
 		return err
 	}
 	if st.Uid != 0 || st.Mode&0o022 != 0 {
-		return invalid("rootfs.image", "others than root can write to %s", quote(image))
+		return invalid(field, "others than root can write to %s", quote(image))
 	}
 	return nil
 }
@@ -146,7 +152,7 @@ func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, user 
 	}
 	h.Alloc, h.Local, h.Secrets = paths[0], paths[1], paths[2]
 	for i, v := range d.Request().Volumes {
-		h.Volumes = append(h.Volumes, unit.Volume{Source: paths[3+i], Destination: v.Destination, ReadOnly: v.ReadOnly})
+		h.Volumes = append(h.Volumes, unit.Volume{Source: paths[3+i], Destination: v.Destination, ReadOnly: v.ReadOnly, Image: v.Image})
 	}
 	s.showRoot(d, h, paths[3+len(h.Volumes):])
 	return func() { s.unstage(context.WithoutCancel(ctx), r.unit) }, nil

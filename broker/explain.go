@@ -85,6 +85,9 @@ func explain(r *policy.Request, failed *systemd.StartError) string {
 		text += fmt.Sprintf(": the image %s is corrupt or of a kind that this host does not know, does not match its root hash, "+
 			"or lacks one of /alloc, /local, /secrets, /proc, /sys, /dev, /run, /tmp, /var/tmp", quote(r.Rootfs.Image))
 	}
+	if i := slices.IndexFunc(r.Volumes, func(v policy.Volume) bool { return v.Image }); st.ExecMainStatus == 226 && i >= 0 {
+		text += fmt.Sprintf("; an image of mount_images, such as %s, is perhaps corrupt or of a kind that this host does not know", quote(r.Volumes[i].Source))
+	}
 	return fmt.Sprintf("%s (systemd: %d/%s); see journalctl -u %s", text, st.ExecMainStatus, st.Result, failed.Unit)
 }
 

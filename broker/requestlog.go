@@ -58,6 +58,7 @@ var disclosures = map[string]disclosure{
 	"volumes.source":              audited,
 	"volumes.destination":         audited,
 	"volumes.read_only":           audited,
+	"volumes.image":               audited,
 	"rootfs.kind":                 audited,
 	"rootfs.image":                audited,
 	"rootfs.verity_root_hash":     audited,

@@ -62,7 +62,7 @@ func viewOf(d *policy.Decision) string {
 	parts := []string{identity, dirs.Alloc, dirs.Local, dirs.Secrets, d.Profile()}
 	parts = append(parts, fmt.Sprint(d.Request().Rootfs, d.Request().Devices))
 	for _, v := range d.Request().Volumes {
-		parts = append(parts, "volume", v.Source, v.Destination, strconv.FormatBool(v.ReadOnly))
+		parts = append(parts, "volume", v.Source, v.Destination, strconv.FormatBool(v.ReadOnly), strconv.FormatBool(v.Image))
 	}
 	if g, ok := d.Group(); ok {
 		parts = append(parts, "group", strconv.FormatUint(uint64(g.GID), 10))

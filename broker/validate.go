@@ -159,7 +159,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 func volumes(s *brokerv1.UnitSpec) []policy.Volume {
 	var all []policy.Volume
 	for _, v := range s.GetVolumes() {
-		all = append(all, policy.Volume{Source: v.GetSource(), Destination: v.GetDestination(), ReadOnly: v.GetReadOnly()})
+		all = append(all, policy.Volume{Source: v.GetSource(), Destination: v.GetDestination(), ReadOnly: v.GetReadOnly() || v.GetImage(), Image: v.GetImage()})
 	}
 	return all
 }

@@ -84,6 +84,7 @@ var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 	"logging":       loggingSpec,
 	"bind":          hclspec.NewBlockAttrs("bind", "string", false),
 	"bind_ro":       hclspec.NewBlockAttrs("bind_ro", "string", false),
+	"mount_images":  hclspec.NewBlockAttrs("mount_images", "string", false),
 	"signal_target": hclspec.NewDefault(hclspec.NewAttr("signal_target", "string", false), hclspec.NewLiteral(`"main"`)),
 
 	"group":                hclspec.NewAttr("group", "string", false),

@@ -18,6 +18,8 @@ import (
 type Binds struct {
 	Bind   map[string]string `codec:"bind"`
 	BindRO map[string]string `codec:"bind_ro"`
+	// MountImages are disk images, to what is in them.
+	MountImages map[string]string `codec:"mount_images"`
 }
 
 // volumes are what a task sees of the host: Nomad's volumes and the task's binds,
@@ -43,6 +45,9 @@ func volumes(c *drivers.TaskConfig, b *Binds) ([]*brokerv1.Volume, error) {
 		for _, source := range slices.Sorted(maps.Keys(binds.of)) {
 			all = append(all, &brokerv1.Volume{Source: source, Destination: binds.of[source], ReadOnly: binds.readOnly})
 		}
+	}
+	for _, source := range slices.Sorted(maps.Keys(b.MountImages)) {
+		all = append(all, &brokerv1.Volume{Source: source, Destination: b.MountImages[source], ReadOnly: true, Image: true})
 	}
 	slices.SortStableFunc(all, func(a, b *brokerv1.Volume) int {
 		if a.GetDestination() < b.GetDestination() {

@@ -78,8 +78,8 @@ func (c *compiler) filesOf(r *reader) files {
 	var f files
 	f.rootfs = r.rootfsKinds()
 	f.images = c.places(r, "images", closedToTasks)
-	if image := slices.Contains(f.rootfs, RootfsImage); image != (len(f.images) > 0) {
-		r.fail(r.head, `%s needs both "image" in rootfs and the paths in images, or neither`, r.title)
+	if slices.Contains(f.rootfs, RootfsImage) && len(f.images) == 0 {
+		r.fail(r.head, `%s has "image" in rootfs and allows none: write their paths into images`, r.title)
 	}
 	for _, v := range r.list("devices") {
 		if p := r.path(v); strings.HasPrefix(p, "/dev/") && !slices.Contains(hostDevices, p) {

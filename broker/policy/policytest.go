@@ -20,7 +20,7 @@ var (
 	testSchema     = schema{
 		[]string{
 			"allow", "args", "client", "command", "cpu_percent", "cpu_weight", "deny", "devices", "group", "identity", "image", "log_driver", "memory_max",
-			"memory_unlimited", "network", "never", "profile", "rootfs", "session", "supplementary_groups", "tasks_max", "user",
+			"memory_unlimited", "mount_images", "network", "never", "profile", "rootfs", "session", "supplementary_groups", "tasks_max", "user",
 		},
 		[]string{"directives", "labels", "volumes"},
 	}
@@ -111,6 +111,9 @@ func testOf(name string, r *reader) *Test {
 		q.SupplementaryGroups = append(q.SupplementaryGroups, v.text)
 	}
 	q.Rootfs = Rootfs{Kind: RootfsKind(optional("rootfs", string(RootfsMinimal))), Image: optional("image", "")}
+	for i, v := range r.list("mount_images") {
+		q.Volumes = append(q.Volumes, Volume{Source: v.text, Destination: fmt.Sprintf("/images/%d", i), ReadOnly: true, Image: true})
+	}
 	for _, v := range r.list("devices") {
 		q.Devices = append(q.Devices, Device{Path: v.text, Permissions: "rw"})
 	}

@@ -72,6 +72,8 @@ type Directories struct{ Alloc, Local, Secrets string }
 type Volume struct {
 	Source, Destination string
 	ReadOnly            bool
+	// Image is set if the source is a disk image, and ReadOnly with it.
+	Image bool
 }
 
 // Resources are the limits a client asks for.

@@ -90,6 +90,10 @@ func volumeProblem(l *rule, v Volume) string {
 		return `source and destination must be absolute paths without "//", "." and ".."`
 	case v.Destination == "/" || place >= 0:
 		return "the destination is a part of every task's own view; choose a directory such as /data or /srv/data"
+	case v.Image && anchorOf(l.files.images, v.Source) != "":
+		return ""
+	case v.Image:
+		return "no rule lets this task mount the image; ask the operator to add it, or a directory that holds it, to images of a rule"
 	case slices.ContainsFunc(allowed, func(dir string) bool { return v.Source == dir || below(dir, v.Source) }):
 		return ""
 	case v.ReadOnly:

@@ -14,6 +14,7 @@ const withVolumes = oneClient + `
 rule "r" {
   client      = "nomad"
   log_drivers = ["fds"]
+  images      = ["/srv/images"]
 
   exec {
     any = true
@@ -38,23 +39,26 @@ func TestVolumes(t *testing.T) {
 		want    string // in the reason; empty if it is allowed
 	}{
 		{"none", nil, ""},
-		{"one to read", []policy.Volume{{"/srv", "/data", true}}, ""},
-		{"a part of it", []policy.Volume{{"/srv/a/b", "/data", true}}, ""},
-		{"one to write", []policy.Volume{{"/srv/data/x", "/data", false}}, ""},
-		{"a file", []policy.Volume{{"/var/lib/app/file", "/app/file", false}}, ""},
-		{"one to write, to read", []policy.Volume{{"/var/lib/app/file", "/app/file", true}}, ""},
-		{"one to read, to write", []policy.Volume{{"/srv/a", "/data", false}}, "may only read it"},
-		{"a name that begins the same", []policy.Volume{{"/srv/database", "/data", false}}, "may only read it"},
-		{"another", []policy.Volume{{"/home", "/data", true}}, "volumes.read_only"},
-		{"another to write", []policy.Volume{{"/home", "/data", false}}, "volumes.read_write"},
-		{"what holds it", []policy.Volume{{"/usr/share", "/data", true}}, "volumes.read_only"},
-		{"a way out", []policy.Volume{{"/srv/../etc", "/data", true}}, "absolute paths without"},
-		{"a way out of the view", []policy.Volume{{"/srv", "/data/../etc", true}}, "absolute paths without"},
-		{"the root", []policy.Volume{{"/srv", "/", true}}, "every task's own view"},
-		{"a part of the view", []policy.Volume{{"/srv", "/usr", true}}, "every task's own view"},
-		{"in a part of the view", []policy.Volume{{"/srv", "/local/data", true}}, "every task's own view"},
-		{"two in one place", []policy.Volume{{"/srv", "/data", true}, {"/srv/data", "/data", false}}, "same destination"},
-		{"one of two", []policy.Volume{{"/srv", "/data", true}, {"/home", "/home", true}}, "volumes.read_only"},
+		{"one to read", []policy.Volume{{"/srv", "/data", true, false}}, ""},
+		{"a part of it", []policy.Volume{{"/srv/a/b", "/data", true, false}}, ""},
+		{"one to write", []policy.Volume{{"/srv/data/x", "/data", false, false}}, ""},
+		{"a file", []policy.Volume{{"/var/lib/app/file", "/app/file", false, false}}, ""},
+		{"one to write, to read", []policy.Volume{{"/var/lib/app/file", "/app/file", true, false}}, ""},
+		{"one to read, to write", []policy.Volume{{"/srv/a", "/data", false, false}}, "may only read it"},
+		{"a name that begins the same", []policy.Volume{{"/srv/database", "/data", false, false}}, "may only read it"},
+		{"another", []policy.Volume{{"/home", "/data", true, false}}, "volumes.read_only"},
+		{"another to write", []policy.Volume{{"/home", "/data", false, false}}, "volumes.read_write"},
+		{"what holds it", []policy.Volume{{"/usr/share", "/data", true, false}}, "volumes.read_only"},
+		{"a way out", []policy.Volume{{"/srv/../etc", "/data", true, false}}, "absolute paths without"},
+		{"a way out of the view", []policy.Volume{{"/srv", "/data/../etc", true, false}}, "absolute paths without"},
+		{"the root", []policy.Volume{{"/srv", "/", true, false}}, "every task's own view"},
+		{"a part of the view", []policy.Volume{{"/srv", "/usr", true, false}}, "every task's own view"},
+		{"in a part of the view", []policy.Volume{{"/srv", "/local/data", true, false}}, "every task's own view"},
+		{"an image", []policy.Volume{{"/srv/images/a", "/data", true, true}}, ""},
+		{"an image of no rule", []policy.Volume{{"/srv/data/a", "/data", true, true}}, "images of a rule"},
+		{"an image over a part of the view", []policy.Volume{{"/srv/images/a", "/usr", true, true}}, "every task's own view"},
+		{"two in one place", []policy.Volume{{"/srv", "/data", true, false}, {"/srv/data", "/data", false, false}}, "same destination"},
+		{"one of two", []policy.Volume{{"/srv", "/data", true, false}, {"/home", "/home", true, false}}, "volumes.read_only"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

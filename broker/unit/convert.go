@@ -48,10 +48,11 @@ type Host struct {
 	Fields map[string]string
 }
 
-// Volume is shown to a unit at Destination of its view.
+// Volume is shown to a unit at Destination of its view: what is in it, if it is an
+// Image.
 type Volume struct {
 	Source, Destination string
-	ReadOnly            bool
+	ReadOnly, Image     bool
 }
 
 // Session is what a program that runs beside a unit needs of that unit.
@@ -237,8 +238,11 @@ func view(r *policy.Request, h Host) ([]Property, error) {
 		{h.Local, "/local", false, 0},
 		{h.Secrets, "/secrets", false, 0},
 	}
+	var images []mountImage
 	for _, v := range h.Volumes {
-		if v.ReadOnly {
+		if v.Image {
+			images = append(images, mountImage{v.Source, v.Destination, false, readOnlyImage})
+		} else if v.ReadOnly {
 			ro = append(ro, bind{v.Source, v.Destination, false, 0})
 		} else {
 			rw = append(rw, bind{v.Source, v.Destination, false, 0})
@@ -255,6 +259,9 @@ func view(r *policy.Request, h Host) ([]Property, error) {
 		Property{"BindPaths", dbus.MakeVariant(rw)},
 		Property{"EnvironmentFiles", dbus.MakeVariant([]environmentFile{{h.EnvironmentFile, false}})},
 	)
+	if len(images) > 0 {
+		props = append(props, Property{"MountImages", dbus.MakeVariant(images)})
+	}
 	if len(devices) > 0 {
 		props = append(props, Property{"DeviceAllow", dbus.MakeVariant(devices)})
 	}

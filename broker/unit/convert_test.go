@@ -55,7 +55,7 @@ func testPolicy(t *testing.T) *policy.Policy {
 
 var host = Host{
 	Alloc: "/staged/0", Local: "/staged/1", Secrets: "/staged/2",
-	Volumes: []Volume{{"/staged/3", "/data", false}, {"/staged/4", "/srv/web", true}},
+	Volumes: []Volume{{"/staged/3", "/data", false, false}, {"/staged/4", "/srv/web", true, false}, {"/staged/5", "/model", true, true}},
 
 	Root:            "/run/systemd-brokerd/root",
 	ReadOnly:        []string{"/usr", "/etc/hosts"},

@@ -12,6 +12,17 @@ import (
 // pair is one element of a(ss).
 type pair struct{ Name, Value string }
 
+// mountImage is MountImages= on D-Bus, a(ssba(ss)): source, destination, ignore a
+// missing source, partitions and their mount options.
+type mountImage struct {
+	Source, Destination string
+	IgnoreMissing       bool
+	Options             []pair
+}
+
+// readOnlyImage are the options of an image that is nobody's to write to.
+var readOnlyImage = []pair{{"root", "ro"}}
+
 // rootOf is the root of the unit's view.
 func rootOf(h Host) ([]Property, error) {
 	if h.Image == "" {
@@ -19,7 +30,7 @@ func rootOf(h Host) ([]Property, error) {
 	}
 	props := []Property{
 		str("RootImage", h.Image),
-		{"RootImageOptions", dbus.MakeVariant([]pair{{"root", "ro"}})},
+		{"RootImageOptions", dbus.MakeVariant(readOnlyImage)},
 	}
 	if h.RootHash != "" {
 		hash, err := hex.DecodeString(h.RootHash)

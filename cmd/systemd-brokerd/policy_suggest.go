@@ -207,7 +207,9 @@ func (w *wish) add(r *policy.Request, d *policy.Denial) {
 		w.devices = with(w.devices, d.Path)
 	}
 	for _, v := range r.Volumes {
-		if v.ReadOnly {
+		if v.Image {
+			w.images = with(w.images, v.Source)
+		} else if v.ReadOnly {
 			w.readOnly = with(w.readOnly, v.Source)
 		} else {
 			w.readWrite = with(w.readWrite, v.Source)

@@ -53,6 +53,12 @@ func TestViews(t *testing.T) {
 			"cat /etc/hostname; ls -d /home /var/log; ls /var/lib/nomad; touch /etc/x /home/x; ls /run | wc -l; ls -A /tmp | wc -l; cat /local/script | head -c 2; ls /run/systemd /run/dbus; ls /etc/systemd-brokerd",
 			[]string{`(?s)\A[a-z-]+\n/home\n/var/log\n[0-9]+\n0\n#!`, "/var/lib/nomad.: Permission denied", "/etc/x.: Read-only", "/home/x.: Read-only", "/run/dbus.: No such file", "systemd-brokerd.: Permission denied"},
 		},
+		{
+			"an image beside the rest",
+			keys{"mount_images": map[string]any{"/srv/e2e/images/squashfs": "/model"}},
+			"ls /model; touch /model/x; ls -d /usr/bin",
+			[]string{`\Aalloc\n(?s).*hello\n.*/usr/bin\n`, "/model/x.: Read-only"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,6 +86,7 @@ func TestViews(t *testing.T) {
 		{"an ext4", keys{"rootfs": "image", "image": "/srv/e2e/images/ext4"}, "root: /alloc /dev /etc /hello /local"},
 		{"an image that fits its root hash", keys{"rootfs": "image", "image": "/srv/e2e/images/verity", "image_root_hash": hash}, "root: /alloc /dev /etc /hello /local /proc"},
 		{"an image that does not fit its root hash", keys{"rootfs": "image", "image": "/srv/e2e/images/verity", "image_root_hash": otherHash}, "does not match its root hash"},
+		{"a corrupt image beside the rest", keys{"mount_images": map[string]any{"/srv/e2e/images/corrupt": "/model"}}, "an image of mount_images, such as"},
 		{"no image", keys{"rootfs": "image", "image": "/srv/e2e/images/none"}, `"/srv/e2e/images/none" cannot be opened: no such file`},
 		{"a corrupt image", keys{"rootfs": "image", "image": "/srv/e2e/images/corrupt"}, "is corrupt or of a kind"},
 		{"an image of no rule", keys{"rootfs": "image", "image": "/usr"}, "images of a rule"},
@@ -89,7 +96,7 @@ func TestViews(t *testing.T) {
 			t.Parallel()
 			tk := task{Config: keys{"command": "/hello"}}
 			maps.Copy(tk.Config, tt.config)
-			if tt.config["rootfs"] == nil {
+			if tt.config["rootfs"] != "image" {
 				tk = script("echo started")
 				maps.Copy(tk.Config, tt.config)
 			}

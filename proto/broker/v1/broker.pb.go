@@ -731,15 +731,17 @@ func (x *Device) GetPermissions() string {
 	return ""
 }
 
-// Volume is a directory or regular file of the host in a unit's view. What is
-// mounted below it is not part of it.
+// Volume is a directory or regular file of the host in a unit's view, or the file
+// system in a disk image. What is mounted below it is not part of it.
 type Volume struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absolute path on the host. No part of it may be a symlink.
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	// Absolute path in the view.
-	Destination   string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
-	ReadOnly      bool   `protobuf:"varint,3,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	Destination string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	ReadOnly    bool   `protobuf:"varint,3,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	// The source is a disk image; it is mounted read-only, whatever read_only says.
+	Image         bool `protobuf:"varint,4,opt,name=image,proto3" json:"image,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -791,6 +793,13 @@ func (x *Volume) GetDestination() string {
 func (x *Volume) GetReadOnly() bool {
 	if x != nil {
 		return x.ReadOnly
+	}
+	return false
+}
+
+func (x *Volume) GetImage() bool {
+	if x != nil {
+		return x.Image
 	}
 	return false
 }
@@ -2412,11 +2421,12 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"KIND_IMAGE\x10\x03\">\n" +
 	"\x06Device\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12 \n" +
-	"\vpermissions\x18\x02 \x01(\tR\vpermissions\"_\n" +
+	"\vpermissions\x18\x02 \x01(\tR\vpermissions\"u\n" +
 	"\x06Volume\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12 \n" +
 	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x1b\n" +
-	"\tread_only\x18\x03 \x01(\bR\breadOnly\"^\n" +
+	"\tread_only\x18\x03 \x01(\bR\breadOnly\x12\x14\n" +
+	"\x05image\x18\x04 \x01(\bR\x05image\"^\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
