@@ -29,6 +29,8 @@ type task struct {
 	// done is closed when result is set.
 	done chan struct{}
 
+	removal sync.Mutex // held while the unit is removed
+
 	mu        sync.Mutex
 	started   time.Time
 	completed time.Time

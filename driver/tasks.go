@@ -241,8 +241,14 @@ func (d *Driver) DestroyTask(id string, force bool) error {
 	return err
 }
 
-// remove has the broker remove the unit of a destroyed task and forgets it.
+// remove has the broker remove the unit of a destroyed task and forgets it, unless
+// somebody else has done so meanwhile.
 func (d *Driver) remove(b *broker, t *task) error {
+	t.removal.Lock()
+	defer t.removal.Unlock()
+	if known, ok := d.task(t.config.ID); !ok || known != t {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(d.ctx, stopSlack)
 	defer cancel()
 	if _, err := b.RemoveUnit(ctx, &brokerv1.RemoveUnitRequest{Handle: t.handle, Open: leftovers(t.config)}); err != nil {
