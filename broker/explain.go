@@ -33,7 +33,7 @@ var steps = map[int32]string{
 	208: "cannot set up standard input",
 	209: "cannot set up standard output",
 	216: "cannot switch to the group",
-	217: "cannot switch to the user: systemd does not find it in the user database",
+	217: "cannot switch to the user: systemd does not find it in the user database, or the profile has PrivateUsers=yes and the host no user namespaces (sysctl user.max_user_namespaces)",
 	218: "cannot set the capabilities",
 	219: "cannot set up the control group",
 	222: "cannot set up standard error",

@@ -35,6 +35,9 @@ func TestRemoveOpensDirectories(t *testing.T) {
 			if now.Started["User"] != before.Started["User"] || now.Started["DynamicUser"] != true {
 				t.Errorf("it runs as %v, the unit ran as %v", now.Started["User"], before.Started["User"])
 			}
+			if users, set := now.Started["PrivateUsers"]; set || now.Started["PrivateNetwork"] != true {
+				t.Errorf("PrivateUsers is %v, PrivateNetwork %v: it must run where there are no user namespaces", users, now.Started["PrivateNetwork"])
+			}
 			select {
 			case err := <-done:
 				t.Fatalf("the unit is removed before its directories are open: %v", err)

@@ -2,7 +2,12 @@
 
 package policy
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+
+	"nomad-systemd-driver/broker/directive"
+)
 
 // openingProfile is the sandbox of what opens directories: strict as it is built in,
 // whatever operators make of profiles.
@@ -32,6 +37,9 @@ func (p *Policy) DecideOpening(peer Peer, r *Request) (*Decision, error) {
 	if err != nil {
 		return nil, &Denial{Subject: "profile", Value: profile.Name, Reason: err.Error()}
 	}
+	// It is for hosts without user namespaces above all: where there are some,
+	// directories are mapped, and need not be opened.
+	values = slices.DeleteFunc(values, func(v directive.Setting) bool { return v.Directive == "PrivateUsers" })
 	d := &Decision{
 		profile: profile.Name, values: values, rule: r.Rule, sha256: p.sha256, client: c.Client, request: r.clone(),
 		tasksMax: r.Resources.TasksMax,

@@ -211,6 +211,11 @@ func request(method, path string, in, out any) error {
 // content with the answer, for as long as patience.
 func watch[T any](t *testing.T, path string, good func(T) bool) T {
 	t.Helper()
+	return watchFor(t, patience, path, good)
+}
+
+func watchFor[T any](t *testing.T, patience time.Duration, path string, good func(T) bool) T {
+	t.Helper()
 	deadline, index := time.Now().Add(patience), "0"
 	var last T
 	var problem error

@@ -50,7 +50,7 @@ echo made`
 // allocation completely, whatever its task made in it as another user: also where
 // ids cannot be mapped, so that all of it belongs to the task's user on disk.
 func TestAgentRemovesWhatATaskLeft(t *testing.T) {
-	files := 100_000 / 3
+	files := 100_000 / 3 // in each of three directories
 	if testing.Short() {
 		files = 100
 	}
@@ -64,7 +64,9 @@ func TestAgentRemovesWhatATaskLeft(t *testing.T) {
 				run(t, "sysctl", "-q", "-w", "user.max_user_namespaces=0")
 			}
 			j := submit(t, tk)
-			j.await("complete")
+			all := watch(t, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 })
+			j.alloc = all[0].ID
+			watchFor(t, 10*patience, "/allocation/"+j.alloc, func(a allocation) bool { return a.ended() })
 			alloc := filepath.Join("/var/lib/nomad/alloc", j.alloc)
 			if text := j.logs("stdout") + j.logs("stderr"); text != "made\n" {
 				t.Fatalf("it printed %q", text)
