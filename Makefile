@@ -97,9 +97,10 @@ demo: ## watch real jobs run in a VM (DISTRO=…)
 shell: ## a root prompt in a VM with everything installed (DISTRO=…)
 	@testbed/shell --distro $(DISTRO)
 
+# Without its bound the first input that is found interesting is made smaller for a minute.
 fuzz: ## run each fuzz test for a while (FUZZTIME=30s)
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | while IFS=: read -r file func; do \
-		$(GO) test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; done
+		$(GO) test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$(dirname "$$file")"; done
 
 vuln: $(govulncheck) ## known vulnerabilities in what we link (needs vuln.go.dev)
 	@$(with_go) $(govulncheck) ./...

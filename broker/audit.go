@@ -108,6 +108,9 @@ func (a *audit) decided(ctx context.Context, of decisionEvents, p policy.Peer, c
 	} else {
 		fields = append(fields, journal.Field{Name: "BROKER_PROFILE", Value: r.Profile})
 	}
+	if r.Session {
+		fields = append(fields, journal.Field{Name: "BROKER_UNIT_RULE", Value: r.Rule})
+	}
 	if c.Identity != nil && !r.Session {
 		fields = append(fields, journal.Field{Name: "BROKER_IDENTITY", Value: identityText(&r.Proof)})
 	}

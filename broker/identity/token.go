@@ -85,7 +85,7 @@ func (k *Keys) keyOf(t *jwt.Token) (any, error) {
 	case !keyID.MatchString(id):
 		return nil, errors.New("its header names no key")
 	case !ok:
-		return nil, fmt.Errorf("it is signed with the key %s, which is not among the servers' keys on this host", id)
+		return nil, fmt.Errorf("it is signed with the key %s, which is not among the servers' keys on this host; ask the operator to fetch them (systemctl start systemd-brokerd-keys)", id)
 	case t.Method.Alg() != found.algorithm:
 		return nil, fmt.Errorf("its header names %s, and the key %s is for %s", t.Method.Alg(), id, found.algorithm)
 	}

@@ -14,6 +14,7 @@
 //
 // Duty of the caller:
 //   - take the [Peer] from the kernel, never from the request;
+//   - set [Request.Proof] to what it verified itself, never to what the request says;
 //   - check first that the request is well-formed (lengths, UTF-8, control
 //     bytes); policy looks only at what it decides on;
 //   - execute [Decision.Request], the decision's own copy, and not the request
@@ -43,6 +44,7 @@
 //	                         absent: any
 //	  args                   first, each: patterns; or none = true; absent: any
 //	  network                of host and none; absent: either
+//	  require_identity       true: the labels must be proven, see Request.Proof
 //	  exec                   absent: no program
 //	    under                directories, which are or lie in /local, /alloc, /usr
 //	    paths                programs, anywhere
@@ -58,6 +60,9 @@
 //	    cpu_weight           absent: any
 //	  quotas                 of all units of the rule; absent: none
 //	    units, memory_total, starts_per_minute
+//	identity "NAME"          what proves the labels of a client's tasks
+//	  client                 has one at most
+//	  audiences, keys, keys_user, unexpiring
 //	never "NAME"             denies what all of its parts match: client, exec, args,
 //	                         users, directives, profiles, labels, sessions
 package policy

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func readRecord(line []byte) (r recorded, state recordState, err error) {
 	if err != nil || fields["BROKER_REQUEST_INCOMPLETE"] != nil {
 		return recorded{}, incomplete, nil //nolint:nilerr // the record is good JSON
 	}
-	r = recorded{client: text("BROKER_CLIENT"), rule: text("BROKER_RULE"), reason: text("BROKER_REASON"), spec: spec}
+	r = recorded{client: text("BROKER_CLIENT"), rule: cmp.Or(text("BROKER_RULE"), text("BROKER_UNIT_RULE")), reason: text("BROKER_REASON"), spec: spec}
 	r.denied = text("BROKER_OUTCOME") == "denied"
 	r.session = strings.HasPrefix(text("MESSAGE"), "session ")
 	return r, decision, nil

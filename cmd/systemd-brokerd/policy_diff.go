@@ -88,7 +88,7 @@ func policyDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) error 
 		}
 	}
 	changes, malformed := changesOf(policies[0], policies[1], records)
-	note(stderr, malformed, "not answered: malformed, or a denied session, whose rule is not recorded")
+	note(stderr, malformed, "not answered: malformed, or a session, the rule of whose unit is not recorded")
 	if *asJSON {
 		if err := encodeJSON(stdout, changes); err != nil {
 			return err

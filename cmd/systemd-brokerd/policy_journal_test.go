@@ -179,9 +179,14 @@ func TestExplainOfRecords(t *testing.T) {
 	if !strings.Contains(notes.String(), "arguments are not recorded") {
 		t.Errorf("got %s", notes.String())
 	}
+	out.Reset()
+	session := record(t, "denied", `, "logging": {"driver": "DRIVER_JOURNAL"}|`, "MESSAGE", "session denied", "BROKER_UNIT_RULE", "near", "BROKER_REASON", "policy refuses session x")
+	if err := policyExplain([]string{"--policy", dir}, strings.NewReader(session), &out, io.Discard); !errors.Is(err, errDenied) || !strings.Contains(out.String(), "recorded: denied: session x") || !strings.Contains(out.String(), `near  a.hcl:18  1      session "/local/web"`) {
+		t.Errorf("of a session: %v\n%s", err, out.String())
+	}
 	for name, text := range map[string]string{
 		"foreign records":   record(t, "denied", "", "_SYSTEMD_UNIT", "c-evil.service"),
-		"a denied session":  record(t, "denied", "", "MESSAGE", "session denied"),
+		"an old session":    record(t, "denied", "", "MESSAGE", "session denied"),
 		"an unknown client": record(t, "denied", "", "BROKER_CLIENT", "x"),
 	} {
 		err := policyExplain([]string{"--policy", dir}, strings.NewReader(text), io.Discard, io.Discard)

@@ -121,8 +121,8 @@ func clientOf(p *policy.Policy, name string) (*policy.Client, error) {
 // recordedRequest is what a recorded decision was about.
 func recordedRequest(rec recorded, c *policy.Client) (*policy.Request, error) {
 	if rec.session {
-		if rec.denied {
-			return nil, errors.New("a session that was denied: the rule of its unit is not recorded")
+		if rec.rule == "" {
+			return nil, errors.New("a session of which an older systemd-brokerd did not record the rule of the unit")
 		}
 		return broker.SessionRequest(rec.spec, c, rec.rule)
 	}

@@ -86,6 +86,12 @@ func TestPolicyTools(t *testing.T) {
   group "g" {
     task "t" {
       driver = "systemd"
+      identity {
+        name = "systemd-brokerd"
+        aud  = ["systemd-brokerd"]
+        file = true
+        ttl  = "1h"
+      }
       config {
         command = "local/x"
         args    = ["${NOMAD_TASK_DIR}", "${NOMAD_PORT_http}"]
@@ -105,7 +111,7 @@ func TestPolicyTools(t *testing.T) {
 		t.Fatal(err)
 	}
 	requests := run(t, "sh", "-c", "nomad job run -output "+dir+"/job.nomad.hcl | /usr/libexec/nomad/plugins/nomad-systemd-driver requests")
-	for _, want := range []string{`"/local/x"`, `"/local","${NOMAD_PORT_http}"`, "DRIVER_JOURNAL", `"134217728"`, `"NOMAD_JOB_ID":"tools"`} {
+	for _, want := range []string{`"/local/x"`, `"/local","${NOMAD_PORT_http}"`, "DRIVER_JOURNAL", `"134217728"`, `"NOMAD_JOB_ID":"tools"`, `"planned:{\"aud\":[\"systemd-brokerd\"],\"exp\":true}"`} {
 		if !strings.Contains(strings.ReplaceAll(requests, ", ", ","), want) {
 			t.Errorf("%s is missing in the request %s", want, requests)
 		}

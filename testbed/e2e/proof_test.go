@@ -327,3 +327,31 @@ func provenOnRecord(t *testing.T, good *job) {
 		t.Errorf("policy explain says of the record:\n%s", out)
 	}
 }
+
+// TestProgramThatOthersCanChangeDoesNotStart, though the policy allows its path.
+func TestProgramThatOthersCanChangeDoesNotStart(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Dir(hello)
+	alices := filepath.Join(dir, "alices")
+	t.Cleanup(func() { _ = os.RemoveAll(alices) })
+	run(t, "sh", "-c", "mkdir -p "+alices+" && cd "+alices+" && cp "+hello+" good && cp good open && chmod 0757 open && cp good hers && chown alice hers && ln -s hers link")
+	uid, gid := idOf(t, "-u", "nomad"), idOf(t, "-g", "nomad")
+	client, dirs := brokerAs(t, uid, gid), raceDirectories(t, uid, gid)
+	for name, want := range map[string]string{
+		"good": "", "open": "/open", "hers": "/hers", "link": "/hers",
+	} {
+		resp, err := client.StartUnit(t.Context(), &brokerv1.StartUnitRequest{Spec: &brokerv1.UnitSpec{
+			Id: "program/" + name + "/" + rand.Text(), Name: []string{"program"}, Command: filepath.Join(alices, name),
+			Directories: dirs, WorkingDirectory: "/", Resources: &brokerv1.Resources{MemoryMaxBytes: 64 << 20},
+			Logging: &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_NONE},
+		}})
+		if u := resp.GetUnit(); u != nil {
+			if _, err := client.RemoveUnit(t.Context(), &brokerv1.RemoveUnitRequest{Handle: u.GetHandle()}); err != nil {
+				t.Error(err)
+			}
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), "others than root can change "+alices+want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
