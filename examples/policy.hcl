@@ -60,3 +60,38 @@ rule "example-limits" {
     tasks_max  = 64
   }
 }
+
+# volume.nomad.hcl: programs that jobs bring, as a user of the host whose data they
+# keep. Whoever may submit jobs can do to /srv/data what this user can.
+rule "example-volume" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+
+  exec {
+    under = ["/local"]
+  }
+
+  volumes {
+    read_write = ["/srv/data"]
+  }
+
+  run_as {
+    users = ["www-data"]
+  }
+}
+
+# image.nomad.hcl: a program of an image, which only root can change.
+rule "example-image" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+  rootfs      = ["image"]
+  images      = ["/srv/images"]
+
+  exec {
+    paths = ["/bin/sh"]
+  }
+
+  run_as {
+    dynamic_user = true
+  }
+}

@@ -68,6 +68,24 @@ var exampleTests = map[string]func(*example){
 			}
 		}
 	},
+	"credentials": func(e *example) {
+		call(e.t, http.MethodPut, "/var/nomad/jobs/credentials", map[string]any{
+			"Path": "nomad/jobs/credentials", "Items": map[string]string{"key": "swordfish"},
+		}, nil)
+		e.await("complete")
+		e.logHas("app", "banner\nkey\n", "the key has 9 bytes, the banner is not secret\n", "cannot change the key\n")
+	},
+	"volume": func(e *example) {
+		e.await("complete")
+		e.logHas("app", "run 1 of user www-data\n")
+	},
+	"image": func(e *example) {
+		e.await("complete")
+		e.logHas("app", "busybox\nsh\n", "ready\n")
+		if resp := e.stream("stderr", "app"); !strings.Contains(resp, "/x: Read-only file system") || !strings.Contains(resp, "/usr: No such file") {
+			e.t.Errorf("of the image it says %q", resp)
+		}
+	},
 	"periodic": func(e *example) {
 		call(e.t, http.MethodPost, "/job/periodic/periodic/force", nil, nil)
 		e.child("periodic/periodic-").await("complete")
@@ -101,6 +119,7 @@ var exampleTests = map[string]func(*example){
 
 func TestExamples(t *testing.T) {
 	putVariable(t, "blue")
+	makeImage(t)
 	files, err := examples.Files.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -206,16 +225,7 @@ func (e *example) logHas(task string, texts ...string) string {
 	e.t.Helper()
 	var got string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(300 * time.Millisecond) {
-		resp, err := http.Get(api + "/client/fs/logs/" + e.alloc + "?plain=true&type=stdout&task=" + task)
-		if err != nil {
-			continue
-		}
-		text, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
-			continue
-		}
-		got = string(text)
+		got = e.stream("stdout", task)
 		missing := false
 		for _, text := range texts {
 			missing = missing || !strings.Contains(got, text)
@@ -226,6 +236,36 @@ func (e *example) logHas(task string, texts ...string) string {
 	}
 	e.t.Fatalf("waited %s for %q in the log of %s; it holds:\n%s", patience, texts, task, got)
 	return ""
+}
+
+// stream is what there is of the output of a task.
+func (e *example) stream(kind, task string) string {
+	resp, err := http.Get(api + "/client/fs/logs/" + e.alloc + "?plain=true&type=" + kind + "&task=" + task)
+	if err != nil {
+		return ""
+	}
+	text, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(text)
+}
+
+// makeImage runs the commands at the head of the example that needs an image.
+func makeImage(t *testing.T) {
+	t.Helper()
+	text, err := examples.Files.ReadFile("image.nomad.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := "set -e\n"
+	for line := range strings.Lines(string(text)) {
+		if command, ok := strings.CutPrefix(line, "#   "); ok && !strings.HasPrefix(command, "nomad ") {
+			commands += command
+		}
+	}
+	run(t, "bash", "-c", commands)
 }
 
 func (e *example) unit(task string) string {

@@ -38,6 +38,11 @@ client {
     path = "/opt"
   }
 
+  # For examples/volume.nomad.hcl.
+  host_volume "data" {
+    path = "/srv/data"
+  }
+
   # An emulated CPU has no frequency Nomad could believe.
   cpu_total_compute = 4000
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"nomad-systemd-driver/docs"
+)
+
+const containerUnit = "nomad-container.service"
+
+// TestAgentInAContainer does what docs/container.md says: the agent lives in a
+// container that has the broker's sockets and the agent's data directory. Its tasks
+// do not: they outlive it.
+func TestAgentInAContainer(t *testing.T) {
+	shell, unit := containerPage(t)
+	if err := os.WriteFile("/etc/systemd/system/"+containerUnit, []byte(unit), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		run(t, "systemctl", "stop", containerUnit)
+		run(t, "rm", "-r", "/etc/systemd/system/"+containerUnit, "/var/lib/machines/nomad")
+		run(t, "systemctl", "daemon-reload")
+		run(t, "systemctl", "start", "nomad.service")
+		driverHealth(t, healthy)
+	})
+	run(t, "bash", "-ec", shell)
+	driverHealth(t, healthy)
+	if state := show(t, "nomad.service", "ActiveState")["ActiveState"]; state == "active" {
+		t.Error("the agent runs outside of the container too")
+	}
+
+	j := submit(t, task{Type: "service", Config: command("tick")})
+	j.await("running")
+	j.awaitLog("tick 2")
+	before := j.pid()
+	confined(t)
+	if got := run(t, "nomad", "alloc", "exec", "-task", "task", j.alloc, hello, "--help"); got == "" {
+		t.Error("a session prints nothing")
+	}
+
+	run(t, "systemctl", "restart", containerUnit)
+	driverHealth(t, healthy)
+	j.await("running")
+	if after := j.pid(); after != before {
+		t.Errorf("process %d became %d with a restart of the container", before, after)
+	}
+	j.awaitLog("tick 6")
+	j.stop()
+	if e := j.terminated("complete"); e.Details["exit_code"] != "0" {
+		t.Errorf("it ended with %v", e.Details)
+	}
+}
+
+// confined looks at the agent from outside.
+func confined(t *testing.T) {
+	t.Helper()
+	agent := strings.Fields(run(t, "pgrep", "-x", "-f", "/usr/bin/nomad agent -config /etc/nomad.d"))
+	if len(agent) != 1 {
+		t.Fatalf("the agent is the processes %v", agent)
+	}
+	pid := agent[0]
+	for _, ns := range []string{"mnt", "pid", "ipc", "uts"} {
+		if inside, host := run(t, "readlink", "/proc/"+pid+"/ns/"+ns), run(t, "readlink", "/proc/1/ns/"+ns); inside == host {
+			t.Errorf("the agent is in the host's namespace %s", ns)
+		}
+	}
+	status := run(t, "grep", "-E", "^(Uid|CapBnd|CapEff|NoNewPrivs):", "/proc/"+pid+"/status")
+	nomad := run(t, "id", "-u", "nomad")
+	for _, want := range []string{fmt.Sprintf("Uid:\t%s\t%s\t%s\t%s", nomad, nomad, nomad, nomad), "CapBnd:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"} {
+		if !strings.Contains(status, want) {
+			t.Errorf("the agent has no %q in\n%s", want, status)
+		}
+	}
+	if groups := run(t, "cat", "/proc/"+pid+"/cgroup"); !strings.Contains(groups, "/"+containerUnit) {
+		t.Errorf("the agent is in %s, where the broker would not find its unit", groups)
+	}
+	for _, path := range []string{"/run/dbus", "/run/systemd/private", "/etc/systemd-brokerd", "/srv", "/home"} {
+		if _, err := os.Lstat("/proc/" + pid + "/root" + path); err == nil {
+			t.Errorf("the agent sees %s", path)
+		}
+	}
+}
+
+// containerPage returns the commands of the page, and its unit.
+func containerPage(t *testing.T) (shell, unit string) {
+	t.Helper()
+	page, err := docs.Files.ReadFile("container.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := string(page)
+	for {
+		var block string
+		var found bool
+		if _, rest, found = strings.Cut(rest, "\n```"); !found {
+			break
+		}
+		block, rest, _ = strings.Cut(rest, "\n```\n")
+		if text, ok := strings.CutPrefix(block, "sh\n"); ok {
+			shell += text + "\n"
+		}
+		if text, ok := strings.CutPrefix(block, "ini\n"); ok {
+			unit += text + "\n"
+		}
+	}
+	if shell == "" || unit == "" {
+		t.Fatal("docs/container.md has no commands or no unit")
+	}
+	return shell, unit
+}
