@@ -109,3 +109,25 @@ func descendants(pid int) []int {
 	}
 	return all
 }
+
+// consumption is the processor time so far, in seconds, of those who take part in a
+// start, with the processes that ended, and of all the machine.
+func consumption() map[string]float64 {
+	all := map[string]float64{"PID 1": processor(1).Seconds()}
+	for name, service := range map[string]string{"broker": "systemd-brokerd", "mounts": "systemd-brokerd-mounts", "journal": "systemd-journald", "udev": "systemd-udevd"} {
+		if usec, err := field("/sys/fs/cgroup/system.slice/"+service+".service/cpu.stat", "usage_usec"); err == nil {
+			all[name] = usec / 1e6
+		}
+	}
+	text, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(text), "\n")
+	var busy float64
+	for i, f := range strings.Fields(line) {
+		if i >= 1 && i != 4 && i != 5 && i <= 8 { // neither idle nor waiting for disks
+			n, _ := strconv.ParseFloat(f, 64)
+			busy += n / 100 // ticks, USER_HZ
+		}
+	}
+	all["machine"] = busy
+	return all
+}

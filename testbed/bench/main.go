@@ -24,7 +24,8 @@ import (
 type bench struct {
 	ctx    context.Context
 	rounds int
-	most   int // units in the measure of growth
+	most   int           // units in the measure of growth
+	budget time.Duration // of the starts at one concurrency
 
 	mu  sync.Mutex
 	out *csv.Writer
@@ -35,11 +36,12 @@ const patience = 3 * time.Minute
 
 func main() {
 	quick := flag.Bool("quick", false, "fewer rounds and units: shows that all of it works")
-	only := flag.String("only", "machine,starts,lives,views,podman,growth,nomad", "the measures, in this order")
+	only := flag.String("only", "machine,starts,lives,parts,views,podman,growth,nomad", "the measures, in this order")
+	most := flag.Int("units", 1000, "at most so many in the measure of growth")
 	flag.Parse()
-	b := &bench{ctx: context.Background(), rounds: 10, most: 1000, out: csv.NewWriter(os.Stdout)}
+	b := &bench{ctx: context.Background(), rounds: 10, most: *most, budget: 3 * time.Minute, out: csv.NewWriter(os.Stdout)}
 	if *quick {
-		b.rounds, b.most = 2, 100
+		b.rounds, b.most, b.budget = 2, min(*most, 30), 20*time.Second
 	}
 	b.row("measure", "subject", "parameter", "round", "value", "unit")
 	if err := b.run(strings.Split(*only, ",")); err != nil {
@@ -54,7 +56,7 @@ func (b *bench) run(names []string) error {
 	}
 	measures := map[string]func() error{
 		"machine": b.machine, "starts": b.starts, "lives": b.lives, "views": b.views,
-		"growth": b.growth, "nomad": b.nomad, "podman": b.podman,
+		"growth": b.growth, "nomad": b.nomad, "podman": b.podman, "parts": b.parts,
 	}
 	for _, name := range names {
 		measure, ok := measures[name]

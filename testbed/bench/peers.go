@@ -45,8 +45,8 @@ func newID() string { return strings.ToLower(rand.Text()) }
 
 // Peers by the names they have in the figures.
 const (
-	ofBare   = "bare"       // StartTransientUnit with a command and nothing else
-	ofSame   = "same unit"  // StartTransientUnit with the properties the broker sends
+	ofBare   = "bare"        // StartTransientUnit with a command and nothing else
+	ofSame   = "same unit"   // StartTransientUnit with the properties the broker sends
 	ofRun    = "systemd-run" // systemd-run --wait of the unit of bare
 	ofBroker = "broker"
 )

@@ -16,7 +16,7 @@ import (
 )
 
 // sizes are how many units are started at each concurrency in one round.
-var sizes = []struct{ concurrency, units int }{{1, 5}, {8, 24}, {64, 64}}
+var sizes = []struct{ concurrency, units int }{{1, 4}, {8, 16}, {64, 64}}
 
 // starts measures start latency and starts per second: in each round all peers, one
 // after the other, the order turned by one from round to round.
@@ -26,13 +26,19 @@ func (b *bench) starts() error {
 		return err
 	}
 	for _, size := range sizes {
+		deadline := time.Now().Add(b.budget)
 		order := []string{ofBare, ofSame, ofBroker}
 		if size.concurrency == 1 {
 			order = append(order, ofRun)
 		}
 		for round := range b.rounds + 1 { // round 0 warms up
+			if time.Now().After(deadline) {
+				b.note("starts at concurrency %d: no time for more than %d rounds", size.concurrency, round-1)
+				break
+			}
 			for i := range order {
 				name := order[(i+round)%len(order)]
+				before := consumption()
 				latency, took, err := b.batch(peers[name], size.concurrency, size.units)
 				if err != nil {
 					return fmt.Errorf("%s: %w", name, err)
@@ -43,6 +49,9 @@ func (b *bench) starts() error {
 				c := strconv.Itoa(size.concurrency)
 				b.seconds("start", name, c, round, median(latency))
 				b.add("rate", name, c, round, float64(size.units)/took.Seconds(), "1/s")
+				for what, seconds := range consumption() {
+					b.add("cpu per life", name, c+" "+what, round, (seconds-before[what])/float64(size.units), "s")
+				}
 			}
 		}
 	}
