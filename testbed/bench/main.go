@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -54,6 +55,7 @@ func (b *bench) run(names []string) error {
 	if err := prepare(); err != nil {
 		return err
 	}
+	var failed []error
 	measures := map[string]func() error{
 		"machine": b.machine, "starts": b.starts, "lives": b.lives, "views": b.views,
 		"growth": b.growth, "nomad": b.nomad, "podman": b.podman, "parts": b.parts,
@@ -64,12 +66,12 @@ func (b *bench) run(names []string) error {
 			return fmt.Errorf("there is no measure %q", name)
 		}
 		from := time.Now()
-		if err := measure(); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		if err := measure(); err != nil { // the others are worth having
+			failed = append(failed, fmt.Errorf("%s: %w", name, err))
 		}
 		b.note("%s took %.0f s", name, time.Since(from).Seconds())
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // add writes one figure.
