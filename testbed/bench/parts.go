@@ -8,9 +8,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker/mounts"
+	"nomad-systemd-driver/broker/systemd/unitpath"
+	"nomad-systemd-driver/broker/unit"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -23,6 +26,9 @@ func (b *bench) parts() error {
 	}
 	d, err := c.user.directories()
 	if err != nil {
+		return err
+	}
+	if err := b.questions(c.user); err != nil {
 		return err
 	}
 	staging := mounts.Client{Socket: "/run/systemd-brokerd/mounts.sock", Dir: "/run/systemd-brokerd/mounts"}
@@ -83,4 +89,55 @@ func stage(b *bench, c mounts.Client, d *brokerv1.Directories, user *mounts.User
 		return 0, err
 	}
 	return time.Since(from), nil
+}
+
+// questions measures the two ways to read the state of a unit back: each property by
+// itself, sent in one piece, and all that a service has.
+func (b *bench) questions(who identity) error {
+	pid1, err := dialBus()
+	if err != nil {
+		return err
+	}
+	same, err := newSame(who)
+	if err != nil {
+		return err
+	}
+	u, err := same()
+	if err != nil {
+		return err
+	}
+	const name = "bench-questions.service"
+	if err := pid1.start(b.ctx, name, u.Properties()); err != nil {
+		return err
+	}
+	defer func() { _ = pid1.stop(b.ctx, name) }()
+	object := pid1.conn.Object("org.freedesktop.systemd1", unitpath.Of(name))
+	const properties, service = "org.freedesktop.DBus.Properties.", "org.freedesktop.systemd1.Service"
+	names := unit.ReadBack(u.Intended())
+	for round := range b.rounds + 1 {
+		from, before := time.Now(), processor(1)
+		done := make(chan *dbus.Call, len(names))
+		for _, n := range names {
+			object.Go(properties+"Get", 0, done, service, n)
+		}
+		for range names {
+			if call := <-done; call.Err != nil {
+				return call.Err
+			}
+		}
+		single, singleOf1 := time.Since(from), processor(1)-before
+		from, before = time.Now(), processor(1)
+		var all map[string]dbus.Variant
+		if err := object.CallWithContext(b.ctx, properties+"GetAll", 0, service).Store(&all); err != nil {
+			return err
+		}
+		if round > 0 {
+			of := fmt.Sprintf("%d times Get", len(names))
+			b.seconds("part", of, "", round, single)
+			b.seconds("part", of+", PID 1's part", "", round, singleOf1)
+			b.seconds("part", "GetAll", "", round, time.Since(from))
+			b.seconds("part", "GetAll, PID 1's part", "", round, processor(1)-before)
+		}
+	}
+	return nil
 }

@@ -65,7 +65,7 @@ func dialPeers(ctx context.Context) (map[string]peer, *bus, error) {
 		return nil, nil, err
 	}
 	return map[string]peer{
-		ofBare: &direct{b, barely}, ofSame: &direct{b, same}, ofRun: &systemdRun{b}, ofBroker: &byBroker{c},
+		ofBare: &direct{b, barely}, ofSame: &direct{b, sameUnit(same)}, ofRun: &systemdRun{b}, ofBroker: &byBroker{c},
 	}, b, nil
 }
 
@@ -91,7 +91,7 @@ func barely() (string, []unit.Property, error) {
 // newSame returns what the broker would send for its own units, made by the same
 // code, with files and directories that are there already: what is left out is all
 // that the broker does besides.
-func newSame(who identity) (func() (string, []unit.Property, error), error) {
+func newSame(who identity) (func() (*unit.Unit, error), error) {
 	names, err := users.Read("/etc/passwd", "/etc/group")
 	if err != nil {
 		return nil, err
@@ -116,10 +116,10 @@ func newSame(who identity) (func() (string, []unit.Property, error), error) {
 	if err := os.WriteFile(host.EnvironmentFile, []byte("NOMAD_TASK_NAME=task\nNOMAD_TASK_DIR=/local\nPATH=/usr/bin\n"), 0o600); err != nil {
 		return nil, err
 	}
-	return func() (string, []unit.Property, error) {
+	return func() (*unit.Unit, error) {
 		d, err := who.directories()
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		id := newID()
 		decision, err := rules.Decide(policy.Peer{UID: uint32(who.uid)}, &policy.Request{
@@ -130,17 +130,24 @@ func newSame(who identity) (func() (string, []unit.Property, error), error) {
 			LogDriver:   policy.LogNone, Rootfs: policy.Rootfs{Kind: policy.RootfsMinimal},
 		})
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		host := host
 		host.Alloc, host.Local, host.Secrets = d.GetAlloc(), d.GetLocal(), d.GetSecrets()
-		u, err := unit.From(decision, host)
+		return unit.From(decision, host)
+	}, nil
+}
+
+// sameUnit is what direct starts of it: the broker takes over only units with its
+// own client's name.
+func sameUnit(make func() (*unit.Unit, error)) func() (string, []unit.Property, error) {
+	return func() (string, []unit.Property, error) {
+		u, err := make()
 		if err != nil {
 			return "", nil, err
 		}
-		// The broker takes over only units with its own client's name.
 		return "bench-" + newID() + ".service", u.Properties(), nil
-	}, nil
+	}
 }
 
 func (p *direct) prepare(ctx context.Context) (func() (running, error), error) {
