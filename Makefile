@@ -43,7 +43,7 @@ $(eval $(call tool,go-md2man,v2.0.7,github.com/cpuguy83/go-md2man/v2))
 $(eval $(call tool,cyclonedx-gomod,v1.10.0,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod))
 $(eval $(call tool,govulncheck,v1.9.0,golang.org/x/vuln/cmd/govulncheck))
 
-.PHONY: help build test unit lint proto proto-check e2e replay demo shell fuzz vuln clean cc \
+.PHONY: help build test unit lint proto proto-check e2e bench replay demo shell fuzz vuln clean cc \
 	packages package-check package-test quick-start release
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -82,6 +82,19 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
 		./e2e.test $(testargs) "$(RUN)" -test.skip TestReboot && \
 		NOMAD_TEST_LOG_LEVEL=off setpriv --reuid nomad --regid nomad --init-groups ./harness.test $(testargs) "$(RUN)" && \
 		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$((systemd + directive))'
+
+# Figures worth keeping go where the report reads them.
+figures = $(if $(QUICK),bin/performance,docs/performance)
+bench: ## measure against peers in a VM, 20 minutes; report in docs/performance (DISTRO=… QUICK=1 ONLY=… UNITS=1000)
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; mkdir -p $(figures); \
+	$(GO) -C testbed/bench build -o "$$dir/" . ./worker; $(GO) -C testbed/bench build -o "$(CURDIR)/bin/bench-report" ./report; \
+	from=$$(cut -d' ' -f1-3 /proc/loadavg); \
+	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- ./bench $(if $(QUICK),-quick) $(if $(ONLY),-only $(ONLY)) $(if $(UNITS),-units $(UNITS)) >"$$dir/figures" || \
+		echo "some of it failed: see above; the report is of the rest"; \
+	echo "machine,host,load of $$(nproc) CPUs before: $$from; after: $$(cut -d' ' -f1-3 /proc/loadavg),0,0," >>"$$dir/figures"; \
+	cp "$$dir/figures" $(figures)/$(DISTRO).csv; \
+	bin/bench-report $(figures)/$(DISTRO).csv $(DISTRO) $(figures); \
+	echo "see $(figures)/$(DISTRO).md"
 
 replay: ## systemd's own test-execute units as requests to the broker (DISTRO=…)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; \

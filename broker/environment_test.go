@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -79,4 +80,30 @@ func decodeEnvironment(t *testing.T, file string) map[string]string {
 		env[name] = value.String()
 	}
 	return env
+}
+
+func largeEnvironment() map[string]string {
+	env := make(map[string]string)
+	for i := range 60 {
+		env[fmt.Sprintf("NOMAD_VARIABLE_%d", i)] = strings.Repeat("some/value", 4)
+	}
+	env["QUOTED"] = "a \"quoted\" $value"
+	return env
+}
+
+func BenchmarkEncodeEnvironment(b *testing.B) {
+	env := largeEnvironment()
+	b.ReportAllocs()
+	for b.Loop() {
+		encodeEnvironment(env)
+	}
+}
+
+// TestEncodeEnvironmentIsCheap: nothing is copied for each variable.
+func TestEncodeEnvironmentIsCheap(t *testing.T) {
+	const most = 30
+	env := largeEnvironment()
+	if n := testing.AllocsPerRun(100, func() { encodeEnvironment(env) }); n > most {
+		t.Errorf("an environment of %d variables takes %.0f allocations, want at most %d", len(env), n, most)
+	}
 }

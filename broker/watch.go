@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -178,22 +181,40 @@ func (s *Server) adoptAll(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return adopted, err
 		}
-		for _, name := range names {
-			if s.units.known(name) {
-				continue
+		names = slices.DeleteFunc(names, s.units.known)
+		errs := s.adoptUnits(ctx, c, names)
+		for i, name := range names {
+			if errs[i] != nil && ctx.Err() != nil {
+				return adopted, errs[i] // the rest is as unknown as this one
 			}
-			err := s.adoptUnit(ctx, c, name)
-			if err != nil && ctx.Err() != nil {
-				return adopted, err // the rest is as unknown as this one
-			}
-			if err != nil {
-				s.log.Error("cannot read a unit", slog.String("unit", name), slog.Any("error", err))
+			if errs[i] != nil {
+				s.log.Error("cannot read a unit", slog.String("unit", name), slog.Any("error", errs[i]))
 				continue
 			}
 			adopted = append(adopted, name)
 		}
 	}
 	return adopted, nil
+}
+
+// adopting is how many units are read at once: PID 1 answers one question after the
+// other, and need not wait for the next.
+const adopting = 8
+
+// adoptUnits takes units over and returns what came of each.
+func (s *Server) adoptUnits(ctx context.Context, c *policy.Client, names []string) []error {
+	errs := make([]error, len(names))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(adopting, len(names)) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
+				errs[i] = s.adoptUnit(ctx, c, names[i])
+			}
+		})
+	}
+	workers.Wait()
+	return errs
 }
 
 // adoptUnit takes one unit over if the broker started it, which its fields

@@ -22,7 +22,17 @@ import (
 type Server struct {
 	dir string
 	log *slog.Logger
-	mu  sync.Mutex // one change of the directory at a time
+
+	mu   sync.Mutex
+	busy map[string]*unitLock // units whose mounts are being changed
+}
+
+// unitLock lets one change of a unit's mounts be made at a time. Those of different
+// units have nothing in common: many starts at once would wait for each other longer
+// than their client does.
+type unitLock struct {
+	sync.Mutex
+	users int // guarded by Server.mu
 }
 
 // NewServer prepares dir, which holds the mounts and is only root's. It is a mount
@@ -49,7 +59,7 @@ func NewServer(dir string, log *slog.Logger) (*Server, error) {
 	if err := unix.Mount("", dir, "", unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("cannot make the mount %s private: %w", dir, err)
 	}
-	return &Server{dir: dir, log: log}, nil
+	return &Server{dir: dir, log: log, busy: make(map[string]*unitLock)}, nil
 }
 
 // mountRoot is whether a descriptor is of the root of a mount.
@@ -132,9 +142,29 @@ func onlyRoot(conn *net.UnixConn) error {
 	return nil
 }
 
-func (s *Server) do(r *request, fds []int) error {
+// lock returns what ends the lock on a unit.
+func (s *Server) lock(unit string) (unlock func()) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	l, ok := s.busy[unit]
+	if !ok {
+		l = new(unitLock)
+		s.busy[unit] = l
+	}
+	l.users++
+	s.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(s.busy, unit)
+		}
+	}
+}
+
+func (s *Server) do(r *request, fds []int) error {
+	defer s.lock(r.Unit)()
 	if err := s.unstage(r.Unit); err != nil {
 		return err
 	}

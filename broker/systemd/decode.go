@@ -4,6 +4,7 @@ package systemd
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 
@@ -46,6 +47,11 @@ func valueOf[T any](v any, what string) (T, error) {
 	t, ok := v.(T)
 	if !ok {
 		return t, fmt.Errorf("PID 1 gave %s as %T, expected %T", what, v, t)
+	}
+	// godbus makes the strings of a message parts of one buffer of 4 KiB, and there is
+	// a message for each property: what is kept of a unit would keep all of them.
+	if s, ok := any(&t).(*string); ok {
+		*s = strings.Clone(*s)
 	}
 	return t, nil
 }

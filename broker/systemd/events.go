@@ -40,6 +40,9 @@ type observer struct {
 	// Guarded by the mutex of events.
 	jobs   map[dbus.ObjectPath]string // results of the unit's jobs that ended
 	missed bool                       // signals may have been missed
+	// holds keeps the unit's changes from Next, and held tells that there were some:
+	// the call reads the unit itself when they are over.
+	holds, held bool
 }
 
 func newEvents(watch func(string) bool) *events {
@@ -102,13 +105,31 @@ func (e *events) unitChanged(unit string) {
 	watched := e.watch(unit)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for _, o := range e.observers[unit] {
+		if o.holds {
+			o.held, watched = true, false
+		}
+		poke(o.wake)
+	}
 	if watched {
 		e.dirty[unit] = struct{}{}
 		poke(e.wake)
 	}
-	for _, o := range e.observers[unit] {
-		poke(o.wake)
-	}
+}
+
+// hold keeps the changes of the observer's unit from Next, until release or forget.
+func (e *events) hold(o *observer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o.holds = true
+}
+
+// release lets Next have the changes from now on. Those so far are dropped: it must
+// come before the unit is read.
+func (e *events) release(o *observer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o.holds, o.held = false, false
 }
 
 // jobEnded notes the result of one job.
@@ -132,8 +153,13 @@ func (e *events) observe(unit string) *observer {
 }
 
 func (e *events) forget(o *observer) {
+	watched := e.watch(o.unit)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if o.held && watched {
+		e.dirty[o.unit] = struct{}{}
+		poke(e.wake)
+	}
 	rest := slices.DeleteFunc(e.observers[o.unit], func(other *observer) bool { return other == o })
 	if len(rest) == 0 {
 		delete(e.observers, o.unit)

@@ -126,3 +126,44 @@ func TestASignalOfTheWrongShapeEndsTheLink(t *testing.T) {
 		})
 	}
 }
+
+// TestAStartIsNoChange: the caller of a start gets the state that it led to, and
+// nobody need read the unit again. What comes after the start is a change.
+func TestAStartIsNoChange(t *testing.T) {
+	pid1 := fakepid1.New(t)
+	c := dialFake(t, pid1, watchNomad)
+	if _, err := c.start(testContext(t), testUnit, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Health(); err != nil {
+		t.Fatal(err)
+	}
+	if changes, ok := c.events.take(); ok {
+		t.Errorf("got %+v, want no change", changes)
+	}
+	pid1.Exit(testUnit, 3)
+	if changes, err := c.Next(testContext(t)); err != nil || !slices.Equal(changes.Units, []string{testUnit}) {
+		t.Errorf("got %+v, %v after the end of the program; want a change", changes, err)
+	}
+}
+
+// TestAStartWhoseEndIsNotSeenIsAChange: whoever gave up waiting for it has not read
+// the unit.
+func TestAStartWhoseEndIsNotSeenIsAChange(t *testing.T) {
+	pid1 := fakepid1.New(t)
+	pid1.OnStart(func(fakepid1.Start) fakepid1.Outcome { return fakepid1.Outcome{Hold: true} })
+	c := dialFake(t, pid1, watchNomad)
+	ctx, cancel := context.WithCancel(testContext(t))
+	go func() {
+		_ = pid1.AwaitCalls(ctx, "StartTransientUnit", 1)
+		pid1.Set(testUnit, map[string]any{"MainPID": uint32(7)})
+		_ = c.Health() // the signal has come
+		cancel()
+	}()
+	if _, err := c.start(ctx, testUnit, nil); !errors.Is(err, ErrOutcomeUnknown) {
+		t.Fatalf("got %v, want ErrOutcomeUnknown", err)
+	}
+	if changes, ok := c.events.take(); !ok || !slices.Equal(changes.Units, []string{testUnit}) {
+		t.Errorf("got %+v, want a change of %s", changes, testUnit)
+	}
+}

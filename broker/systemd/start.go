@@ -36,6 +36,8 @@ func (c *Conn) Start(ctx context.Context, u *unit.Unit) (Status, error) {
 func (c *Conn) start(ctx context.Context, name string, properties []unit.Property, intended ...unit.Property) (Status, error) {
 	o := c.events.observe(name)
 	defer c.events.forget(o)
+	// A start changes a unit several times over, and nobody need read it each time.
+	c.events.hold(o)
 	job, err := c.queueJob(ctx, "StartTransientUnit", name, "fail", properties, []auxiliary{})
 	if errors.Is(err, wire.ErrNoReply) {
 		return c.settle(ctx, o, false, intended)
@@ -50,6 +52,7 @@ func (c *Conn) start(ctx context.Context, name string, properties []unit.Propert
 	if err != nil {
 		return Status{}, unknown(name, err)
 	}
+	c.events.release(o)
 	if result != JobDone {
 		status, _ := c.Status(ctx, name)
 		if result != JobFailed || !status.executed() {

@@ -37,7 +37,7 @@ func (names) Group(name string) (uint32, error) {
 	return 0, policy.ErrUnknown
 }
 
-func testPolicy(t *testing.T) *policy.Policy {
+func testPolicy(t testing.TB) *policy.Policy {
 	t.Helper()
 	text, err := os.ReadFile("testdata/policy.hcl")
 	if err != nil {
@@ -105,7 +105,7 @@ func TestFrom(t *testing.T) {
 	}
 }
 
-func decide(t *testing.T, p *policy.Policy, file string) *policy.Decision {
+func decide(t testing.TB, p *policy.Policy, file string) *policy.Decision {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
