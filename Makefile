@@ -44,7 +44,7 @@ $(eval $(call tool,cyclonedx-gomod,v1.10.0,github.com/CycloneDX/cyclonedx-gomod/
 $(eval $(call tool,govulncheck,v1.9.0,golang.org/x/vuln/cmd/govulncheck))
 
 .PHONY: help build test unit lint proto proto-check e2e bench replay demo shell fuzz vuln clean cc \
-	packages package-check package-test quick-start release
+	packages package-check package-test quick-start newcomer release
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
@@ -129,6 +129,11 @@ package-test: $(nfpm) $(go-md2man) ## install, upgrade, downgrade, remove, purge
 
 quick-start: $(nfpm) $(go-md2man) ## do what docs/quick-start.md says, in a VM (DISTRO=…)
 	@GO=$(GO) deploy/packages/test/quick-start $(nfpm) $(go-md2man) $(DISTRO)
+
+newcomer: $(nfpm) $(go-md2man) ## write docs/newcomer.md: the quick start as it happens on Debian 13
+	@out=$$(mktemp); trap 'rm -f "$$out" "$$out.md"' EXIT; \
+	GO=$(GO) deploy/packages/test/quick-start $(nfpm) $(go-md2man) trixie | tee "$$out"; \
+	deploy/packages/test/transcript docs/quick-start.md "$$out" >"$$out.md" && cp "$$out.md" docs/newcomer.md
 
 release: $(nfpm) $(go-md2man) $(cyclonedx-gomod) ## packages, SBOM, changelog and checksums into dist/
 	@GO=$(GO) VERSION=$(VERSION) deploy/packages/release $(nfpm) $(go-md2man) $(cyclonedx-gomod) dist
