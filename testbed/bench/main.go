@@ -27,6 +27,8 @@ type bench struct {
 	rounds int
 	most   int           // units in the measure of growth
 	budget time.Duration // of the starts at one concurrency
+	// concurrency is the most starts at once.
+	concurrency int
 
 	mu  sync.Mutex
 	out *csv.Writer
@@ -39,8 +41,10 @@ func main() {
 	quick := flag.Bool("quick", false, "fewer rounds and units: shows that all of it works")
 	only := flag.String("only", "machine,starts,lives,parts,views,podman,growth,nomad", "the measures, in this order")
 	most := flag.Int("units", 1000, "at most so many in the measure of growth")
+	rounds := flag.Int("rounds", 10, "how often each is measured")
+	concurrency := flag.Int("concurrency", 64, "at most so many starts at once")
 	flag.Parse()
-	b := &bench{ctx: context.Background(), rounds: 10, most: *most, budget: 3 * time.Minute, out: csv.NewWriter(os.Stdout)}
+	b := &bench{ctx: context.Background(), rounds: *rounds, concurrency: *concurrency, most: *most, budget: 3 * time.Minute, out: csv.NewWriter(os.Stdout)}
 	if *quick {
 		b.rounds, b.most, b.budget = 2, min(*most, 30), 20*time.Second
 	}

@@ -39,10 +39,16 @@ func (b *bench) nomad() error {
 		return err
 	}
 	agents := map[string]*agent{"systemd": unprivileged, "raw_exec": root, "exec": root}
-	if err := root.ready(b, "raw_exec", "exec"); err != nil {
+	has, err := root.ready("raw_exec")
+	if err != nil {
 		return err
 	}
-	order := []string{"systemd", "raw_exec", "exec"}
+	order := []string{"systemd", "raw_exec"}
+	if has["exec"] {
+		order = append(order, "exec")
+	} else {
+		b.note("this build of Nomad has no exec driver: it was built without cgo")
+	}
 	for round := range b.rounds + 1 {
 		for i := range order {
 			driver := order[(i+round)%len(order)]
@@ -79,7 +85,7 @@ func startRootAgent() (*agent, error) {
 		`docker,exec,java,qemu,raw_exec`, `docker,java,qemu`,
 		"plugin \"nomad-systemd-driver\" {\n}", "plugin \"raw_exec\" {\n  config {\n    enabled = true\n  }\n}\nports {\n  http = 5646\n  rpc  = 5647\n  serf = 5648\n}",
 	).Replace(string(text))
-	if _, err := command("sh", "-ec", "mkdir -p "+rootData+"/plugins; cp -r /usr/local/lib/testbed/server/server "+rootData+"/"); err != nil {
+	if _, err := command("sh", "-ec", "rm -rf "+rootData+"; mkdir -p "+rootData+"/plugins; cp -r /usr/local/lib/testbed/server/server "+rootData+"/"); err != nil {
 		return nil, err
 	}
 	file := rootData + ".hcl"
@@ -93,23 +99,23 @@ func startRootAgent() (*agent, error) {
 	return newAgent("nomad-root", "http://127.0.0.1:5646", rootData)
 }
 
-// ready waits until the agent's node runs the drivers.
-func (a *agent) ready(b *bench, drivers ...string) error {
+// ready waits until the agent's node runs the driver, and returns which it runs.
+func (a *agent) ready(driver string) (map[string]bool, error) {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
 		nodes, _, err := a.client.Nodes().List(nil)
 		if err != nil || len(nodes) != 1 || nodes[0].Status != "ready" {
 			continue
 		}
-		good := true
-		for _, d := range drivers {
-			good = good && nodes[0].Drivers[d] != nil && nodes[0].Drivers[d].Healthy
+		healthy := make(map[string]bool)
+		for name, d := range nodes[0].Drivers {
+			healthy[name] = d.Healthy
 		}
-		if good {
-			return nil
+		if healthy[driver] {
+			return healthy, nil
 		}
 	}
 	log, _ := command("journalctl", "--no-pager", "-n", "40", "-u", "nomad-root")
-	return fmt.Errorf("the agent of %v is not ready within %s:\n%s", drivers, patience, log)
+	return nil, fmt.Errorf("the agent of %s is not ready within %s:\n%s", driver, patience, log)
 }
 
 // job is one run of the worker through one driver. Round 0 is not recorded.

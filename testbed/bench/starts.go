@@ -27,6 +27,9 @@ func (b *bench) starts() error {
 	}
 	for _, size := range sizes {
 		deadline := time.Now().Add(b.budget)
+		if size.concurrency > b.concurrency {
+			break
+		}
 		order := []string{ofBare, ofSame, ofBroker}
 		if size.concurrency == 1 {
 			order = append(order, ofRun)
