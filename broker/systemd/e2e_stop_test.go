@@ -79,13 +79,15 @@ func TestRealStopPrevailsOverAStart(t *testing.T) {
 		slow := append(program("/bin/true"), unit.Property{
 			Name: "ExecStartPre", Value: dbus.MakeVariant([]execute{{"/bin/sleep", []string{"sleep", "600"}, false}}),
 		})
+		// Who starts a unit is not told of its changes meanwhile; others are.
+		watcher := dialOptions(t, Options{BusPath: "/nonexistent", Watch: func(unit string) bool { return unit == name }})
 		started := make(chan error, 1)
 		go func() { _, err := c.start(ctx, name, slow); started <- err }()
 		for activating := false; !activating; {
-			if _, err := c.Next(ctx); err != nil {
+			if _, err := watcher.Next(ctx); err != nil {
 				t.Fatal(err)
 			}
-			s, err := c.Status(ctx, name)
+			s, err := watcher.Status(ctx, name)
 			activating = err == nil && s.ActiveState == Activating
 		}
 		if err := c.Stop(ctx, name); err != nil {
