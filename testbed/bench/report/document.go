@@ -149,6 +149,9 @@ func (d *document) jobs() {
 	var rows [][]string
 	for _, m := range jobMeasures {
 		k := func(driver string) key { return key{m.measure, driver, ""} }
+		if d.spread(k("systemd")).n+d.spread(k("raw_exec")).n+d.spread(k("exec")).n == 0 {
+			continue
+		}
 		unit := d.unit[m.measure]
 		rows = append(rows, []string{
 			m.text, cell(d.spread(k("systemd")), unit), cell(d.spread(k("raw_exec")), unit), cell(d.spread(k("exec")), unit),
@@ -161,12 +164,15 @@ func (d *document) jobs() {
 	d.say("Processes that come with one task, beside its own, and the memory that is theirs alone:")
 	rows = nil
 	for _, driver := range []string{"systemd", "raw_exec", "exec"} {
-		row := []string{driver}
+		row, measured := []string{driver}, false
 		for _, kind := range []string{"executor", "logmon", "other"} {
 			n := d.spread(key{"job processes", driver, kind})
+			measured = measured || n.n > 0
 			row = append(row, fmt.Sprintf("%s (%s)", number(n.mid), withUnit(d.spread(key{"job own memory", driver, kind}).mid, "KiB")))
 		}
-		rows = append(rows, row)
+		if measured {
+			rows = append(rows, row)
+		}
 	}
 	d.table([]string{"", "executor", "logmon (Nomad's, for any driver)", "other"}, rows)
 }
@@ -182,6 +188,9 @@ func (d *document) growth() {
 	}
 	var rows [][]string
 	for _, m := range growthRows {
+		if len(points) == 0 {
+			break
+		}
 		row := []string{m.text}
 		for _, p := range points {
 			s := d.spread(key{m.measure, m.subject, p})
