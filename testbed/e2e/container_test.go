@@ -32,6 +32,8 @@ func TestAgentInAContainer(t *testing.T) {
 		run(t, "systemctl", "start", "nomad.service")
 		driverHealth(t, healthy)
 	})
+	// As the page says of volumes, for those of the test bed's agent.
+	run(t, "mkdir", "-p", "/var/lib/machines/nomad/opt", "/var/lib/machines/nomad/srv/data")
 	run(t, "bash", "-ec", shell)
 	driverHealth(t, healthy)
 	if state := show(t, "nomad.service", "ActiveState")["ActiveState"]; state == "active" {
@@ -83,7 +85,7 @@ func confined(t *testing.T) {
 	if groups := run(t, "cat", "/proc/"+pid+"/cgroup"); !strings.Contains(groups, "/"+containerUnit) {
 		t.Errorf("the agent is in %s, where the broker would not find its unit", groups)
 	}
-	for _, path := range []string{"/run/dbus", "/run/systemd/private", "/etc/systemd-brokerd", "/srv", "/home"} {
+	for _, path := range []string{"/run/dbus", "/run/systemd/private", "/etc/systemd-brokerd", "/srv/artifacts", "/home"} {
 		if _, err := os.Lstat("/proc/" + pid + "/root" + path); err == nil {
 			t.Errorf("the agent sees %s", path)
 		}
