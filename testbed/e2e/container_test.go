@@ -24,6 +24,9 @@ func TestAgentInAContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the container says:\n%s", run(t, "journalctl", "--no-pager", "-n", "60", "-u", containerUnit))
+		}
 		run(t, "systemctl", "stop", containerUnit)
 		// An agent that is interrupted exits with 1.
 		run(t, "sh", "-c", "systemctl reset-failed "+containerUnit+" || true")
