@@ -73,6 +73,9 @@ func confined(t *testing.T) {
 		t.Fatalf("the agent is the processes %v", agent)
 	}
 	pid := agent[0]
+	if groups := run(t, "cat", "/proc/self/cgroup"); !strings.HasPrefix(groups, "0::") {
+		t.Errorf("the host has control groups of version 1 now:\n%s", groups)
+	}
 	for _, ns := range []string{"mnt", "pid", "ipc", "uts"} {
 		if inside, host := run(t, "readlink", "/proc/"+pid+"/ns/"+ns), run(t, "readlink", "/proc/1/ns/"+ns); inside == host {
 			t.Errorf("the agent is in the host's namespace %s", ns)
