@@ -3,6 +3,7 @@
 package directive_test
 
 import (
+	"slices"
 	"strings"
 
 	"nomad-systemd-driver/broker/directive"
@@ -171,7 +172,13 @@ SUCCESS
 +/usr/share
 -+/x
 /usr/local/bin /usr/bin
+/usr/local/bin:/usr/bin
+/opt/a.b/bin:/opt/c_d:/usr/bin
 /var/cache:size=64M,mode=0755
+/var/cache:size=10M,mode=0700
+/var/cache:ro,nostrictatime,size=50M
+private:web-1
+yes:web.example
 /a /b:ro
 /c:nr_inodes=1k,noexec
 -unconfined
@@ -274,7 +281,7 @@ var hostile = []string{
 	`x\`, `/srv\`, `~ptrace\`, `lo\`, `yes\`, `x\  `, `10M\`, `\`, `a\\`, `x\x0aNoNewPrivileges=no`, `x\nNoNewPrivileges=no`, `a\ b`, `\x20`,
 	"%", "%%", "%H", "%n", "/srv/%i", "/srv/%%", "%h/x", "lo%n", "50%%", "~%n", "CAP_%n", "-%n",
 	`"x"`, `"x`, `'x y'`, `x"`, `/srv"`, `"/srv /etc"`, `'`, `"`, `"/dev/null" rw`,
-	"/srv/../etc", "/srv/./x", "//srv", "srv", "-srv", "/srv/", "/", "-/", "--/srv", "+-/srv", "/a:b", "/a:size=1M:x", "/a:suid", "/a:uid=0", "/srv,/etc",
+	"/srv/../etc", "/srv/./x", "//srv", "srv", "-srv", "/srv/", "/", "-/", "--/srv", "+-/srv", "/a:b", "/a:size=1M:x", "/a:suid", "/a:uid=0", "/a:size=10%%", "/a:size=10%", "/a:size=%n", "/a:size=10%n", "/a%:size=1M", "private:a b", "private:%H", "yes:-x", "private:x\\", "/srv,/etc",
 	"$PATH", "${PATH}", "$(id)", "`id`", "x;y", "; x", "# x", ";x", "x # y", "[Service]", "[Unit]", "=x", "x=", "a=b=c",
 	"x\u2028y", "x\u0085y", "\ufeffx", "x\xff", "\xc0\x8a", "\u202ex", "ＡＦ_UNIX",
 	" x", "x ", "  ", " /srv ", "a  b", "\u00a0x", "-", "+", "~", "~~x", "~ x", "!", "@", ":", "x:y", "*", "?", "char-*", "block-*", "/dev/../etc/shadow rw", "/dev//sda rw", "/dev/ rw",
@@ -336,4 +343,27 @@ func offered() []*directive.Directive {
 		}
 	}
 	return all
+}
+
+// Of each directive so many cases are tried, fewer with -test.short.
+const mostByHand, mostGenerated = 40, 20
+
+// tried are at most so many cases of a directive, evenly spread.
+func tried(d *directive.Directive, candidates [][]string, most int) []testCase {
+	cases := slices.DeleteFunc(accepted(d, candidates), pointless)
+	if len(cases) <= most {
+		return cases
+	}
+	kept := make([]testCase, 0, most)
+	for i := range most {
+		kept = append(kept, cases[i*len(cases)/most])
+	}
+	return kept
+}
+
+// pointless are cases in which a unit file and D-Bus differ in what is shown,
+// and not in what is done.
+func pointless(c testCase) bool {
+	// A unit file that names a device twice has both in the list.
+	return c.d.Name == "IODeviceLatencyTargetSec" && len(c.lines) >= 2
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,13 +75,70 @@ func page() string {
 	fmt.Fprintf(&b, "\n%d of %d directives are offered:\n\n| Class | Offered | Refused | Directives of this class |\n|---|---:|---:|---|\n", offered, all)
 	for _, class := range directive.Classes() {
 		n, o := tally(&class)
+		if class == directive.Priority {
+			fmt.Fprintf(&b, "| [%s](#%s) | values of %d | | %s |\n", class, class, len(raising()), classTexts[class])
+			continue
+		}
 		fmt.Fprintf(&b, "| [%s](#%s) | %d | %d | %s |\n", class, class, o, n-o, classTexts[class])
 	}
+	b.WriteString(figures())
 	for _, class := range directive.Classes() {
 		fmt.Fprintf(&b, "\n## %s\n", class)
+		if class == directive.Priority {
+			b.WriteString("\nValues of directives that are of another class otherwise:\n\n| Directive | Values | Class otherwise |\n|---|---|---|\n")
+			for _, d := range raising() {
+				fmt.Fprintf(&b, "| %s | %s | %s |\n", d.Name, d.Raises(), d.Class)
+			}
+			continue
+		}
 		rows(&b, class)
 	}
 	return b.String()
+}
+
+// raising are the directives with values of class priority.
+func raising() []*directive.Directive {
+	return slices.DeleteFunc(directive.All(), func(d *directive.Directive) bool { return d.Raises() == "" })
+}
+
+// figures are how much the tests try. Those of real systemds compare as much, and fail
+// at the first difference.
+func figures() string {
+	var b strings.Builder
+	refused, taken := 0, 0
+	for _, d := range offered() {
+		n := len(accepted(d, singles(hostile)))
+		refused, taken = refused+len(hostile)-n, taken+n
+	}
+	fmt.Fprintf(&b, "\n## Tried\n\nOf %d values that try to leave their line of a unit file or to mean something else in it, tried with each of\n"+
+		"%d directives, %d of %d are refused; the %d others, `x = y` for a text for example, are the same after a daemon-reload.\n\n"+
+		"Values that are taken, against what `systemd-run -p` sets for the same text, what a unit file with the same lines\n"+
+		"gives, and what is there after a daemon-reload (all properties of the unit and of the service), are compared by\n"+
+		"`make e2e RUN=TestRealDirectives`, and a part of them by `make test`. It fails at each difference. There are to compare:\n\n"+
+		"| systemd | Directives | Values written by hand | Generated |\n|---|---:|---:|---:|\n",
+		len(hostile), len(offered()), refused, refused+taken, taken)
+	type both struct{ hand, made []testCase }
+	var all []both
+	for _, d := range offered() {
+		all = append(all, both{tried(d, corpus(), mostByHand), tried(d, generated(), mostGenerated)})
+	}
+	for _, systemd := range []int{252, 257} {
+		directives, hand, made := 0, 0, 0
+		for _, c := range all {
+			h, g := known(c.hand, systemd), known(c.made, systemd)
+			if len(h)+len(g) > 0 {
+				directives++
+			}
+			hand, made = hand+len(h), made+len(g)
+		}
+		fmt.Fprintf(&b, "| %d | %d | %d | %d |\n", systemd, directives, hand, made)
+	}
+	return b.String()
+}
+
+// known are the cases that a systemd can be asked for.
+func known(cases []testCase, systemd int) []testCase {
+	return slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return c.needs() > systemd })
 }
 
 func tally(class *directive.Class) (all, offered int) {

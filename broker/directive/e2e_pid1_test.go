@@ -6,11 +6,9 @@ package directive_test
 
 import (
 	"crypto/rand"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -117,67 +115,4 @@ func (p *pid1) start(unit string, values []directive.Value) error {
 	}
 	return p.bus.Object(systemd1, "/org/freedesktop/systemd1").
 		Call(systemd1+".Manager.StartTransientUnit", 0, unit, "fail", properties, []auxiliary{}).Err
-}
-
-// properties are those of the service, in a form that can be compared: systemd
-// keeps many lists in no order.
-func (p *pid1) properties(t *testing.T, unit string) map[string]string {
-	t.Helper()
-	var path dbus.ObjectPath
-	if err := p.bus.Object(systemd1, "/org/freedesktop/systemd1").Call(systemd1+".Manager.LoadUnit", 0, unit).Store(&path); err != nil {
-		t.Fatalf("cannot load %s: %v", unit, err)
-	}
-	object := p.bus.Object(systemd1, path)
-	if state, err := object.GetProperty(systemd1 + ".Unit.LoadState"); err != nil || state.Value() != "loaded" {
-		t.Fatalf("%s is %v, %v", unit, state, err)
-	}
-	var all map[string]dbus.Variant
-	if err := object.Call("org.freedesktop.DBus.Properties.GetAll", 0, systemd1+".Service").Store(&all); err != nil {
-		t.Fatal(err)
-	}
-	m := make(map[string]string, len(all))
-	for name, v := range all {
-		if !strings.HasPrefix(name, "Exec") && name != "MemoryAvailable" {
-			m[name] = comparable(v.Value())
-		}
-	}
-	// What is not written the same, but is.
-	if m["RestrictNamespaces"] == "18446744073709551615" {
-		m["RestrictNamespaces"] = "2114060288"
-	}
-	if m["RestrictNetworkInterfaces"] == "(true [])" {
-		m["RestrictNetworkInterfaces"] = "(false [])"
-	}
-	for _, name := range []string{"AmbientCapabilities", "CapabilityBoundingSet"} {
-		n, err := strconv.ParseUint(m[name], 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m[name] = strconv.FormatUint(n&knownCapabilities, 10)
-	}
-	return m
-}
-
-func comparable(v any) string {
-	switch v := v.(type) {
-	case []string:
-		s := slices.Clone(v)
-		slices.Sort(s)
-		// From unit files PID 1 keeps what is there twice, over D-Bus once.
-		return fmt.Sprintf("%q", slices.Compact(s))
-	case [][]any:
-		var s []string
-		for _, e := range v {
-			s = append(s, comparable(e))
-		}
-		slices.Sort(s)
-		return fmt.Sprintf("%q", s)
-	case []any:
-		var s []string
-		for _, e := range v {
-			s = append(s, comparable(e))
-		}
-		return fmt.Sprintf("(%s)", strings.Join(s, " "))
-	}
-	return fmt.Sprintf("%v", v)
 }

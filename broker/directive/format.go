@@ -4,6 +4,7 @@ package directive
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -23,6 +24,26 @@ func (f format) with(o order) format { f.order = o; return f }
 
 // withPercent is the format for values that may have a %.
 func (f format) withPercent() format { f.percent = true; return f }
+
+// distinct is the format of a list in which PID 1 takes nothing twice.
+func (f format) distinct() format {
+	parse := f.parse
+	f.parse = func(d *Directive, lines []string) ([]Value, error) {
+		values, err := parse(d, lines)
+		for i, v := range values {
+			all, _ := v.Value.Value().([]string)
+			once := []string{}
+			for _, s := range all {
+				if !slices.Contains(once, s) {
+					once = append(once, s)
+				}
+			}
+			values[i] = value(v.Name, once)
+		}
+		return values, err
+	}
+	return f
+}
 
 // scalar is the format of a directive whose last line counts.
 func scalar(accepts, signature string, read func(name, line string) ([]Value, error)) format {

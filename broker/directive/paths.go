@@ -51,23 +51,28 @@ var (
 	}, "adds a path"))
 )
 
-var searchPath = list("absolute paths of letters, digits and ._@+=,-/", "as", func(line string) ([]string, error) {
-	fields, err := words(strings.ReplaceAll(line, ":", " "))
+// searchPath has colons and nothing else between its paths: for unit files a space is
+// part of one.
+var searchPath = list("absolute paths of letters, digits and ._@+=,-/ with colons between them", "as", func(line string) ([]string, error) {
+	fields := strings.Split(line, ":")
 	for _, field := range fields {
 		if err := checkPath(field); err != nil {
 			return nil, fmt.Errorf("has %q, which %w", field, err)
 		}
 	}
-	return fields, err
+	return fields, nil
 })
 
 // temporary is one element of TemporaryFileSystem=, (ss).
 type temporary struct{ Path, Options string }
 
 // mountFlags are the options of a tmpfs that give no rights.
-var mountFlags = []string{"ro", "rw", "nosuid", "nodev", "noexec"}
+var mountFlags = []string{
+	"ro", "rw", "nosuid", "nodev", "noexec",
+	"atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+}
 
-var errMountOption = errors.New("has a mount option other than size=, nr_inodes=, mode=, ro, rw, nosuid, nodev and noexec")
+var errMountOption = errors.New("has a mount option other than size=, nr_inodes=, mode=, ro, rw, nosuid, nodev, noexec and those of access times")
 
 func checkMountOption(option string) error {
 	name, text, ok := strings.Cut(option, "=")
@@ -90,7 +95,7 @@ func checkMountOption(option string) error {
 	return errMountOption
 }
 
-var temporaryFileSystems = list(`paths with options, as "/var/cache:size=64M,mode=0755"; options are size=, nr_inodes=, mode=, ro, nosuid, nodev and noexec`, "a(ss)", func(line string) ([]temporary, error) {
+var temporaryFileSystems = list(`paths with options, as "/var/cache:size=64M,mode=0755"; options are size=, nr_inodes=, mode=, ro, nosuid, nodev, noexec and noatime and its like; no size in percent, which systemd changes at a daemon-reload`, "a(ss)", func(line string) ([]temporary, error) {
 	fields, err := words(line)
 	if err != nil {
 		return nil, err
@@ -125,7 +130,7 @@ var variables = list("names of environment variables, or NAME=VALUE for one with
 		}
 	}
 	return fields, err
-})
+}).distinct()
 
 // exitStatuses is SuccessExitStatus= on D-Bus, (aiai).
 type exitStatuses struct{ Statuses, Signals []int32 }

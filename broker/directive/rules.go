@@ -75,6 +75,7 @@ func (d *Directive) Refusal() string {
 type Setting struct {
 	Value
 	Directive string // that sets it
+	Text      string // the directive's lines, for people to read
 	// Since is the first systemd that takes it; 0 if all that are supported do.
 	Since int
 	// Needs is what systemd must be built with, as "systemctl --version" shows it
@@ -97,7 +98,7 @@ func (d *Directive) Settings(lines []string) ([]Setting, error) {
 	}
 	all := make([]Setting, len(values))
 	for i, v := range values {
-		all[i] = Setting{v, d.Name, max(v.Since, d.Since), needs[d.Name]}
+		all[i] = Setting{v, d.Name, shorten(strings.Join(lines, " ")), max(v.Since, d.Since), needs[d.Name]}
 	}
 	return all, nil
 }
@@ -141,17 +142,23 @@ func plain(values []Value) []any {
 // nobody else gets, real time, locked memory, escape from the OOM killer.
 const Priority Class = "priority"
 
+// raised are values of class Priority.
+type raised struct {
+	values string // what they are, for people to read
+	is     func(line string) bool
+}
+
 // raising tells the values of class Priority.
-var raising = map[string]func(line string) bool{
-	"CPUSchedulingPolicy": func(line string) bool {
+var raising = map[string]raised{
+	"CPUSchedulingPolicy": {"fifo and rr", func(line string) bool {
 		return !slices.Contains([]string{"", "other", "batch", "idle", "0", "3", "5"}, line)
-	},
-	"CPUSchedulingPriority":    func(line string) bool { return line != "" && line != "0" },
+	}},
+	"CPUSchedulingPriority":    {"above 0", func(line string) bool { return line != "" && line != "0" }},
 	"DefaultMemoryLow":         always,
 	"DefaultMemoryMin":         always,
 	"DefaultStartupMemoryLow":  always,
 	"IODeviceLatencyTargetSec": always,
-	"IOSchedulingClass":        func(line string) bool { return line == "realtime" || line == "1" },
+	"IOSchedulingClass":        {"realtime", func(line string) bool { return line == "realtime" || line == "1" }},
 	"LimitMEMLOCK":             always,
 	"LimitNICE":                always,
 	"LimitRTPRIO":              always,
@@ -163,14 +170,24 @@ var raising = map[string]func(line string) bool{
 	"StartupMemoryLow":         always,
 }
 
-func always(string) bool { return true }
+var (
+	always   = raised{"all", func(string) bool { return true }}
+	negative = raised{"below 0", func(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "-") }}
+)
 
-func negative(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "-") }
+// Raises are the values of the directive that are of class Priority, for people to
+// read; empty if none are or no policy can offer the directive.
+func (d *Directive) Raises() string {
+	if d.Refusal() != "" {
+		return ""
+	}
+	return raising[d.Name].values
+}
 
 // ClassOf is the class of the directive with these lines, which may be above that
 // of the directive: Nice=-5 is of class Priority.
 func (d *Directive) ClassOf(lines []string) Class {
-	if raises := raising[d.Name]; raises != nil && slices.ContainsFunc(lines, raises) {
+	if raises := raising[d.Name].is; raises != nil && slices.ContainsFunc(lines, raises) {
 		return Priority
 	}
 	return d.Class
@@ -182,4 +199,41 @@ func (d *Directive) ClassOf(lines []string) Class {
 func (d *Directive) ExceptionOf() (string, bool) {
 	of, ok := map[string]string{"SocketBindAllow": "SocketBindDeny", "ExecPaths": "NoExecPaths"}[d.Name]
 	return of, ok
+}
+
+// AddedCapabilities are those that lines give beyond those of base, of a directive that
+// is a set of capabilities; none of any other, or if the lines cannot be read.
+func (d *Directive) AddedCapabilities(base, lines []string) uint64 {
+	if d.Name != "AmbientCapabilities" && d.Name != "CapabilityBoundingSet" {
+		return 0
+	}
+	return d.capabilities(slices.Concat(base, lines)) &^ d.capabilities(base)
+}
+
+func (d *Directive) capabilities(lines []string) uint64 {
+	values, err := d.Parse(lines)
+	if err != nil || len(values) == 0 {
+		return 0
+	}
+	set, _ := values[len(values)-1].Value.Value().(uint64)
+	return set
+}
+
+// Capability is the capability of this name as a set, if tasks may have it at all.
+func Capability(name string) (set uint64, err error) {
+	if !slices.Contains(harmless, name) {
+		return 0, fmt.Errorf("%q is no capability that a task may have; possible are %s", name, strings.Join(harmless, ", "))
+	}
+	return 1 << capabilityNumbers[name], nil
+}
+
+// CapabilityNames are the names of a set.
+func CapabilityNames(set uint64) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(capabilityNumbers)) {
+		if set&(1<<capabilityNumbers[name]) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }

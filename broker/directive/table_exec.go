@@ -44,7 +44,8 @@ var execSafe = offered(Safe,
 	offer("ProtectHome", "home directories are hidden or read-only", enumBool(
 		option{name: "no"}, option{name: "read-only", rank: 1}, option{name: "tmpfs", rank: 2}, option{name: "yes", rank: 3},
 	)),
-	offer("ProtectHostname", "the host name cannot be set", protection),
+	offer("ProtectHostname", "the host name cannot be set, or is the unit's own", hostname).
+		sets(Bus{"ProtectHostname", "b"}, Bus{"ProtectHostnameEx", "(ss)"}),
 	offer("ProtectKernelLogs", "the kernel's log cannot be read", protection),
 	offer("ProtectKernelModules", "no kernel modules", protection),
 	offer("ProtectKernelTunables", "/proc/sys and /sys are read-only", protection),

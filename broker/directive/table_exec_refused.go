@@ -122,7 +122,7 @@ var execRefused = [][]*Directive{
 	refused(Manager, "it removes all IPC objects of the user, those of other programs too",
 		row("RemoveIPC", "b", "removes IPC objects at the end"),
 	),
-	refused(Network, "the broker joins network namespaces only",
+	refused(Network, "requests have a field of their own for it, which policy decides on: use network in a job",
 		row("NetworkNamespacePath", "s", "joins a network namespace"),
 	),
 	refused(Identity, notReviewed,

@@ -109,7 +109,7 @@ func awaitLoss(t *testing.T, c *Conn) {
 }
 
 func TestReadsAreRepeatedWhenTheReplyIsLost(t *testing.T) {
-	for _, member := range []string{"GetUnit", "Get"} {
+	for _, member := range []string{"GetUnit", "GetAll"} {
 		for _, fault := range []fakepid1.Fault{fakepid1.DropBefore, fakepid1.DropAfter} {
 			pid1 := fakepid1.New(t)
 			pid1.Add(testUnit, nil)

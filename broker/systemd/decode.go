@@ -21,6 +21,14 @@ func getProperty(path dbus.ObjectPath, iface, name string) wire.Call {
 	return wire.Call{Destination: destination, Path: path, Interface: propertiesInterface, Member: "Get", Args: []any{iface, name}}
 }
 
+// getAll asks for properties of all interfaces of an object in one call. PID 1 gives
+// all that there are; those that are not wanted are not decoded.
+func getAll(path dbus.ObjectPath, wanted map[string]bool) wire.Call {
+	return wire.Call{
+		Destination: destination, Path: path, Interface: propertiesInterface, Member: "GetAll", Args: []any{""}, Only: wanted,
+	}
+}
+
 // The functions below take the type they expect and make any other an error: a
 // zero value in its place would be a state PID 1 never reported.
 

@@ -140,11 +140,55 @@ func BenchmarkRealStatus(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer func() { _ = c.Stop(context.Background(), name) }()
-			for b.Loop() {
-				if _, err := c.Status(b.Context(), name); err != nil {
-					b.Fatal(err)
-				}
+			for _, read := range []struct {
+				name string
+				of   func(context.Context, string) (Status, error)
+			}{{"any", c.Status}, {"listed", c.StatusListed}} {
+				b.Run(read.name, func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						if _, err := read.of(b.Context(), name); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
 			}
 		})
+	}
+}
+
+// BenchmarkRealReadBack is the end of a start: the state of the unit, and 40 of its
+// properties compared with what was sent.
+func BenchmarkRealReadBack(b *testing.B) {
+	c, err := Dial(b.Context(), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	var sent []unit.Property
+	for name := range strings.FieldsSeq(`CPUAccounting MemoryAccounting TasksAccounting IOAccounting NoNewPrivileges LockPersonality
+		RestrictRealtime RestrictSUIDSGID IgnoreSIGPIPE SendSIGKILL RemainAfterExit`) {
+		sent = append(sent, unit.Property{Name: name, Value: dbus.MakeVariant(true)})
+	}
+	for name := range strings.FieldsSeq(`CPU FSIZE DATA STACK CORE RSS NOFILE AS NPROC MEMLOCK LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME`) {
+		sent = append(sent, unit.Property{Name: "Limit" + name, Value: dbus.MakeVariant(uint64(1 << 20))})
+	}
+	for name, v := range map[string]any{
+		"TasksMax": uint64(100), "MemoryMax": uint64(1 << 30), "MemoryHigh": uint64(1 << 29), "MemorySwapMax": uint64(0), "CPUWeight": uint64(100),
+		"UMask": uint32(0o22), "KillMode": "control-group", "OOMPolicy": "kill", "SyslogIdentifier": "bench", "KeyringMode": "private",
+		"Environment": []string{"A=b"}, "TimeoutStopUSec": uint64(5e6), "IOWeight": uint64(100),
+	} {
+		sent = append(sent, unit.Property{Name: name, Value: dbus.MakeVariant(v)})
+	}
+	name := realUnit()
+	if _, err := c.start(b.Context(), name, append(program("/bin/sleep", "600"), sent...), sent...); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = c.Stop(context.Background(), name) }()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.verified(b.Context(), name, sent); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -168,6 +168,13 @@ func (e *events) forget(o *observer) {
 	e.observers[o.unit] = rest
 }
 
+// observed tells whether any call waits for something of a unit.
+func (e *events) observed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.observers) > 0
+}
+
 // jobResult returns the result of a job that ended, and whether its end may
 // have been missed.
 func (e *events) jobResult(o *observer, job dbus.ObjectPath) (result string, ended, missed bool) {

@@ -119,6 +119,7 @@ func TestASignalOfTheWrongShapeEndsTheLink(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			pid1 := fakepid1.New(t)
 			c := dialFake(t, pid1, nil)
+			c.events.observe(testUnit) // else nobody looks at the end of a job
 			pid1.Emit("", managerPath, managerInterface, test.member, test.body...)
 			if changes, err := c.Next(testContext(t)); err != nil || !changes.Resync || len(changes.Units) != 0 {
 				t.Errorf("got %+v, %v; want a resync over a new link", changes, err)

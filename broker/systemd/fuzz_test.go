@@ -12,8 +12,8 @@ import (
 	"nomad-systemd-driver/broker/systemd/wire"
 )
 
-// FuzzDecodeStatus gives the decoder of a unit's state a reply of PID 1 with
-// any bytes: one message whose body holds the value of one of the fields.
+// FuzzDecodeStatus gives the decoder of a unit's state any bytes as the value of one
+// of the fields.
 // Nothing it decodes may be a state with a field that was not understood.
 func FuzzDecodeStatus(f *testing.F) {
 	for i, v := range []any{"active", uint32(7), int32(9), uint64(1), []byte("0123456789abcdef"), [][]byte{[]byte("A=b")}, true} {
@@ -24,10 +24,14 @@ func FuzzDecodeStatus(f *testing.F) {
 		if err != nil {
 			return
 		}
-		replies := goodReplies()
+		v, err := bodyOf[dbus.Variant](wire.Reply{Body: m.Body}, "a value")
+		if err != nil {
+			return
+		}
+		values := goodValues()
 		i := int(which) % len(fields)
-		replies[i] = wire.Reply{Body: m.Body}
-		d, err := decodeDetails(testUnit, replies)
+		values[fields[i].name] = v
+		d, err := decodeDetails(testUnit, values)
 		if err != nil {
 			return
 		}
@@ -56,19 +60,18 @@ func message(f *testing.F, v any) []byte {
 	return buf.Bytes()
 }
 
-// goodReplies answer the question for every field.
-func goodReplies() []wire.Reply {
-	values := map[string]any{
+// goodValues are those of every field.
+func goodValues() map[string]dbus.Variant {
+	values := make(map[string]dbus.Variant)
+	for name, v := range map[string]any{
 		"ActiveState": "active", "SubState": "running", "Result": "success", "LoadState": "loaded", "ControlGroup": "/x",
 		"Job":                  []any{uint32(0), dbus.ObjectPath("/")},
 		"ActiveEnterTimestamp": uint64(1), "ExecMainStartTimestamp": uint64(1), "ExecMainExitTimestamp": uint64(0),
 		"ExecMainPID": uint32(1), "MainPID": uint32(1), "UID": uint32(1),
 		"ExecMainCode": int32(0), "ExecMainStatus": int32(0),
 		"InvocationID": make([]byte, 16), "LogExtraFields": [][]byte{},
+	} {
+		values[name] = dbus.MakeVariant(v)
 	}
-	replies := make([]wire.Reply, len(fields))
-	for i, f := range fields {
-		replies[i] = wire.Reply{Body: []any{dbus.MakeVariant(values[f.name])}}
-	}
-	return replies
+	return values
 }

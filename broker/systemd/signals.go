@@ -37,6 +37,9 @@ func (e *events) receive(s wire.Signal) error {
 		}
 		e.unitChanged(unit)
 	case managerInterface + ".JobRemoved":
+		if !e.observed() {
+			return nil // nobody waits for a job
+		}
 		var id uint32
 		var job dbus.ObjectPath
 		var unit, result string
@@ -58,20 +61,23 @@ func (e *events) receive(s wire.Signal) error {
 
 // exactly stores the body of a signal, which must have these types.
 func exactly(s wire.Signal, into ...any) error {
-	if len(s.Body) != len(into) {
-		return fmt.Errorf("PID 1 sent %s with %d values, expected %d", s.Member, len(s.Body), len(into))
+	body, err := s.Body()
+	if err != nil {
+		return err
 	}
-	var err error
+	if len(body) != len(into) {
+		return fmt.Errorf("PID 1 sent %s with %d values, expected %d", s.Member, len(body), len(into))
+	}
 	for i, target := range into {
 		switch t := target.(type) {
 		case *string:
-			*t, err = valueOf[string](s.Body[i], s.Member)
+			*t, err = valueOf[string](body[i], s.Member)
 		case *dbus.ObjectPath:
-			*t, err = valueOf[dbus.ObjectPath](s.Body[i], s.Member)
+			*t, err = valueOf[dbus.ObjectPath](body[i], s.Member)
 		case *uint32:
-			*t, err = valueOf[uint32](s.Body[i], s.Member)
+			*t, err = valueOf[uint32](body[i], s.Member)
 		case *bool:
-			*t, err = valueOf[bool](s.Body[i], s.Member)
+			*t, err = valueOf[bool](body[i], s.Member)
 		}
 		if err != nil {
 			return err

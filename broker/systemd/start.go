@@ -9,6 +9,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"nomad-systemd-driver/broker/systemd/unitpath"
 	"nomad-systemd-driver/broker/systemd/wire"
 	"nomad-systemd-driver/broker/unit"
 )
@@ -64,17 +65,19 @@ func (c *Conn) start(ctx context.Context, name string, properties []unit.Propert
 }
 
 // verified is the state of a unit that has been started, if the properties have
-// the values that were asked for.
+// the values that were asked for. A unit that is there needs no GetUnit first.
 func (c *Conn) verified(ctx context.Context, name string, intended []unit.Property) (Status, error) {
-	names := unit.ReadBack(intended)
-	d, replies, err := c.readWith(ctx, name, names)
+	d, values, err := c.readWith(ctx, name, unitpath.Of(name), unit.ReadBack(intended))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Status{}, fmt.Errorf("cannot read the state of unit %s: %w", name, err)
 	case err != nil:
 		return Status{}, unknown(name, err)
+	case d.LoadState != LoadLoaded, d.InvocationID == "":
+		// PID 1 tells the properties of what it did not start as well.
+		return Status{}, &MismatchError{name, "LoadState", LoadLoaded + ", and started", d.LoadState}
 	}
-	return d.Status, mismatch(name, intended, names, replies)
+	return d.Status, mismatch(name, intended, values)
 }
 
 // queueJob calls a method that queues a job and returns the job's path.

@@ -13,6 +13,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"nomad-systemd-driver/broker/systemd/fakepid1"
+	"nomad-systemd-driver/broker/systemd/unitpath"
 	"nomad-systemd-driver/broker/unit"
 )
 
@@ -175,7 +176,7 @@ func TestStartLearnsTheEndOfAJobAfterReconnect(t *testing.T) {
 			}
 			pid1.Return()
 			if !test.before {
-				awaitCall(t, pid1, "Get", 2+len(fields)) // the look after the reconnect
+				awaitCall(t, pid1, "GetAll", 1) // the look after the reconnect
 				pid1.FinishJob(testUnit, test.result)
 			}
 			got := <-started
@@ -257,5 +258,40 @@ func TestProgramThatEndsAtOnceHasStarted(t *testing.T) {
 		if err != nil || s.ExecMainStatus != status || s.ActiveState != Failed {
 			t.Errorf("status %d: got %+v, %v", status, s, err)
 		}
+	}
+}
+
+// TestSignalsOfOtherJobsChangeNothing: nor do those that come twice, or too late.
+func TestSignalsOfOtherJobsChangeNothing(t *testing.T) {
+	pid1 := fakepid1.New(t)
+	pid1.OnStart(func(fakepid1.Start) fakepid1.Outcome { return fakepid1.Outcome{Hold: true} })
+	c := dialFake(t, pid1, nil)
+	removed := func(job, unit, result string) {
+		pid1.Emit("", managerPath, managerInterface, "JobRemoved", uint32(4711), dbus.ObjectPath("/org/freedesktop/systemd1/job/"+job), unit, result)
+	}
+	type answer struct {
+		status Status
+		err    error
+	}
+	started := make(chan answer, 1)
+	go func() {
+		status, err := c.start(testContext(t), testUnit, nil)
+		started <- answer{status, err}
+	}()
+	if err := pid1.AwaitCalls(testContext(t), "StartTransientUnit", 1); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		removed("4711", testUnit, JobFailed)
+		removed("4711", "other.service", JobFailed)
+	}
+	pid1.FinishJob(testUnit, JobDone)
+	if a := <-started; a.err != nil || a.status.ActiveState != Active {
+		t.Fatalf("got %+v, %v; want a running unit", a.status, a.err)
+	}
+	removed("4711", testUnit, JobFailed)
+	pid1.Emit("", managerPath, managerInterface, "UnitRemoved", testUnit, unitpath.Of(testUnit))
+	if status, err := c.Status(testContext(t), testUnit); err != nil || status.ActiveState != Active {
+		t.Errorf("afterwards: got %+v, %v; want a running unit", status, err)
 	}
 }

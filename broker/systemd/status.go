@@ -13,7 +13,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"nomad-systemd-driver/broker/systemd/wire"
+	"nomad-systemd-driver/broker/systemd/unitpath"
 )
 
 // Status is the state of one service unit. The fields are the properties of
@@ -51,36 +51,34 @@ type details struct {
 
 // field is one property to read and where it goes.
 type field struct {
-	iface, name string
-	set         func(*details, wire.Reply) error
+	name string
+	set  func(*details, dbus.Variant) error
 }
 
-// fields are read in this order, in one batch. PID 1 may work in between: the
-// state comes first, so that what explains it is never older than the state,
-// and LoadState last, so that a unit that vanished half-way is not found rather
-// than half made of defaults.
+// fields are read with one call, which PID 1 answers in one go: they are of one
+// moment.
 var fields = []field{
-	property(unitInterface, "ActiveState", func(d *details, v string) error { d.ActiveState = v; return nil }),
-	property(unitInterface, "SubState", func(d *details, v string) error { d.SubState = v; return nil }),
-	property(unitInterface, "Job", setJob),
-	property(unitInterface, "ActiveEnterTimestamp", func(d *details, v uint64) error { d.entered = v != 0; return nil }),
-	property(serviceInterface, "ExecMainStartTimestamp", func(d *details, v uint64) error { return setTime(&d.StartedAt, v) }),
-	property(serviceInterface, "ExecMainExitTimestamp", func(d *details, v uint64) error { return setTime(&d.ExitedAt, v) }),
-	property(serviceInterface, "ExecMainPID", func(d *details, v uint32) error { d.ExecMainPID = v; return nil }),
-	property(serviceInterface, "ExecMainCode", func(d *details, v int32) error { d.ExecMainCode = v; return nil }),
-	property(serviceInterface, "ExecMainStatus", func(d *details, v int32) error { d.ExecMainStatus = v; return nil }),
-	property(serviceInterface, "MainPID", func(d *details, v uint32) error { d.MainPID = v; return nil }),
-	property(serviceInterface, "Result", func(d *details, v string) error { d.Result = v; return nil }),
-	property(serviceInterface, "ControlGroup", func(d *details, v string) error { d.ControlGroup = v; return nil }),
-	property(serviceInterface, "UID", func(d *details, v uint32) error { d.UID = v; return nil }),
-	property(serviceInterface, "LogExtraFields", setLogExtraFields),
-	property(unitInterface, "InvocationID", setInvocationID),
-	property(unitInterface, "LoadState", func(d *details, v string) error { d.LoadState = v; return nil }),
+	property("ActiveState", func(d *details, v string) error { d.ActiveState = v; return nil }),
+	property("SubState", func(d *details, v string) error { d.SubState = v; return nil }),
+	property("Job", setJob),
+	property("ActiveEnterTimestamp", func(d *details, v uint64) error { d.entered = v != 0; return nil }),
+	property("ExecMainStartTimestamp", func(d *details, v uint64) error { return setTime(&d.StartedAt, v) }),
+	property("ExecMainExitTimestamp", func(d *details, v uint64) error { return setTime(&d.ExitedAt, v) }),
+	property("ExecMainPID", func(d *details, v uint32) error { d.ExecMainPID = v; return nil }),
+	property("ExecMainCode", func(d *details, v int32) error { d.ExecMainCode = v; return nil }),
+	property("ExecMainStatus", func(d *details, v int32) error { d.ExecMainStatus = v; return nil }),
+	property("MainPID", func(d *details, v uint32) error { d.MainPID = v; return nil }),
+	property("Result", func(d *details, v string) error { d.Result = v; return nil }),
+	property("ControlGroup", func(d *details, v string) error { d.ControlGroup = v; return nil }),
+	property("UID", func(d *details, v uint32) error { d.UID = v; return nil }),
+	property("LogExtraFields", setLogExtraFields),
+	property("InvocationID", setInvocationID),
+	property("LoadState", func(d *details, v string) error { d.LoadState = v; return nil }),
 }
 
-func property[T any](iface, name string, set func(*details, T) error) field {
-	return field{iface, name, func(d *details, r wire.Reply) error {
-		v, err := variantOf[T](r, name)
+func property[T any](name string, set func(*details, T) error) field {
+	return field{name, func(d *details, value dbus.Variant) error {
+		v, err := valueOf[T](value.Value(), name)
 		if err != nil {
 			return err
 		}
@@ -98,6 +96,17 @@ func (c *Conn) Status(ctx context.Context, unit string) (Status, error) {
 	return d.Status, err
 }
 
+// StatusListed is Status of a unit that [Conn.List] has just named: it asks once
+// instead of twice. It is not for units whose changes the caller follows, see
+// readDetails.
+func (c *Conn) StatusListed(ctx context.Context, unit string) (Status, error) {
+	d, _, err := c.readWith(ctx, unit, unitpath.Of(unit), nil)
+	if err != nil {
+		return Status{}, fmt.Errorf("cannot read the state of unit %s: %w", unit, err)
+	}
+	return d.Status, nil
+}
+
 func (c *Conn) details(ctx context.Context, unit string) (details, error) {
 	d, err := c.readDetails(ctx, unit)
 	if err != nil {
@@ -107,55 +116,61 @@ func (c *Conn) details(ctx context.Context, unit string) (details, error) {
 }
 
 func (c *Conn) readDetails(ctx context.Context, name string) (details, error) {
-	d, _, err := c.readWith(ctx, name, nil)
-	return d, err
-}
-
-// readWith reads further properties of a service in the same batch; their
-// replies come in their order.
-func (c *Conn) readWith(ctx context.Context, name string, further []string) (details, []wire.Reply, error) {
 	// A question about properties makes PID 1 load a unit it does not have,
 	// and its unloading is a change of that unit: who reads what has changed
 	// would never come to rest. GetUnit loads nothing.
-	replies, err := c.read(ctx, onManager("GetUnit", name))
+	reply, err := c.queueless(ctx, c.read, "GetUnit", name)
+	if err != nil {
+		return details{}, err
+	}
+	path, err := bodyOf[dbus.ObjectPath](reply, "GetUnit")
+	if err != nil {
+		return details{}, err
+	}
+	d, _, err := c.readWith(ctx, name, path, nil)
+	return d, err
+}
+
+// readWith reads further properties of a service as well; one that PID 1 does not
+// have is missing among them.
+func (c *Conn) readWith(ctx context.Context, name string, path dbus.ObjectPath, further []string) (details, map[string]dbus.Variant, error) {
+	wanted := make(map[string]bool, len(fields)+len(further))
+	for _, f := range fields {
+		wanted[f.name] = true
+	}
+	for _, property := range further {
+		wanted[property] = true
+	}
+	replies, err := c.read(ctx, getAll(path, wanted))
 	if err != nil {
 		return details{}, nil, err
 	}
 	if replies[0].Err != nil {
 		return details{}, nil, errorOf(replies[0].Err)
 	}
-	path, err := bodyOf[dbus.ObjectPath](replies[0], "GetUnit")
+	values, err := bodyOf[map[string]dbus.Variant](replies[0], "GetAll")
 	if err != nil {
 		return details{}, nil, err
 	}
-	calls := make([]wire.Call, 0, len(further)+len(fields))
-	for _, property := range further {
-		calls = append(calls, getProperty(path, serviceInterface, property))
-	}
-	for _, f := range fields {
-		calls = append(calls, getProperty(path, f.iface, f.name))
-	}
-	replies, err = c.read(ctx, calls...)
-	if err != nil {
-		return details{}, nil, err
-	}
-	d, err := decodeDetails(name, replies[len(further):])
-	return d, replies[:len(further)], err
+	d, err := decodeDetails(name, values)
+	return d, values, err
 }
 
-// decodeDetails takes the replies to the questions for all fields.
-func decodeDetails(unit string, replies []wire.Reply) (details, error) {
+// decodeDetails takes the values of all fields. PID 1 answers for a unit that it does
+// not have as well, with defaults: they count for nothing.
+func decodeDetails(unit string, values map[string]dbus.Variant) (details, error) {
+	if values["LoadState"].Value() == LoadNotFound {
+		return details{}, ErrNotFound
+	}
 	d := details{Status: Status{Unit: unit}}
-	for i, f := range fields {
-		if e := replies[i].Err; e != nil {
-			return details{}, fmt.Errorf("property %s: %w", f.name, errorOf(e))
+	for _, f := range fields {
+		v, ok := values[f.name]
+		if !ok {
+			return details{}, fmt.Errorf("PID 1 gave no %s", f.name)
 		}
-		if err := f.set(&d, replies[i]); err != nil {
+		if err := f.set(&d, v); err != nil {
 			return details{}, err
 		}
-	}
-	if d.LoadState == LoadNotFound {
-		return details{}, ErrNotFound
 	}
 	return d, nil
 }

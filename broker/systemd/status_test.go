@@ -3,7 +3,9 @@
 package systemd
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,47 @@ func TestStatusRefusesWhatItDoesNotExpect(t *testing.T) {
 	for _, f := range fields {
 		if !covered[f.name] {
 			t.Run("a "+f.name+" that is a boolean", func(t *testing.T) { refuses(t, f.name, true) })
+		}
+	}
+}
+
+func TestStatusRefusesAnAnswerWithoutAField(t *testing.T) {
+	for _, f := range fields {
+		values := goodValues()
+		delete(values, f.name)
+		if d, err := decodeDetails(testUnit, values); err == nil || !strings.Contains(err.Error(), f.name) {
+			t.Errorf("without %s: got %+v, %v", f.name, d, err)
+		}
+	}
+}
+
+// TestTheStateOfAUnitIsOneAnswer: what PID 1 says in several answers can be of several
+// moments, and each of them costs.
+func TestTheStateOfAUnitIsOneAnswer(t *testing.T) {
+	pid1 := fakepid1.New(t)
+	pid1.Add(testUnit, nil)
+	c := dialFake(t, pid1, nil)
+	for _, test := range []struct {
+		name  string
+		read  func(context.Context, string) (Status, error)
+		calls []string
+	}{
+		{"a unit that may be gone", c.Status, []string{"GetUnit", "GetAll"}},
+		{"a unit that was listed", c.StatusListed, []string{"GetAll"}},
+	} {
+		before := len(pid1.Calls(""))
+		if s, err := test.read(testContext(t), testUnit); err != nil || s.ActiveState != Active {
+			t.Errorf("%s: got %+v, %v", test.name, s, err)
+		}
+		var calls []string
+		for _, call := range pid1.Calls("")[before:] {
+			calls = append(calls, call.Member)
+		}
+		if !slices.Equal(calls, test.calls) {
+			t.Errorf("%s: PID 1 was asked for %v, want %v", test.name, calls, test.calls)
+		}
+		if s, err := test.read(testContext(t), "gone.service"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s, which is gone: got %+v, %v", test.name, s, err)
 		}
 	}
 }

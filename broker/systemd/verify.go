@@ -7,7 +7,6 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"nomad-systemd-driver/broker/systemd/wire"
 	"nomad-systemd-driver/broker/unit"
 )
 
@@ -20,22 +19,10 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("unit %s has %s=%s, and was to have %s", e.Unit, e.Property, e.Got, e.Want)
 }
 
-// mismatch compares what PID 1 has with what it was asked for. names and replies
-// are the questions and their answers; what PID 1 does not answer is not what was
-// asked for either.
-func mismatch(name string, intended []unit.Property, names []string, replies []wire.Reply) error {
-	read := make(map[string]dbus.Variant, len(names))
-	for i, property := range names {
-		if replies[i].Err != nil {
-			continue
-		}
-		v, err := bodyOf[dbus.Variant](replies[i], property)
-		if err != nil {
-			return &MismatchError{name, property, "a value", err.Error()}
-		}
-		read[property] = v
-	}
-	if all := unit.Differences(intended, read); len(all) > 0 {
+// mismatch compares what PID 1 has with what it was asked for. What PID 1 does not
+// tell is not what was asked for either.
+func mismatch(name string, intended []unit.Property, values map[string]dbus.Variant) error {
+	if all := unit.Differences(intended, values); len(all) > 0 {
 		return &MismatchError{name, all[0].Name, all[0].Want, all[0].Got}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -24,6 +25,7 @@ type method func(s *Server, c *conn, m *dbus.Message) (body []any, after func(),
 // methods are all the fake has.
 var methods = map[string]method{
 	properties + ".Get":              (*Server).get,
+	properties + ".GetAll":           (*Server).getAll,
 	manager + ".GetUnit":             (*Server).getUnit,
 	manager + ".StartTransientUnit":  (*Server).startTransientUnit,
 	manager + ".StopUnit":            (*Server).stopUnit,
@@ -105,31 +107,51 @@ func (s *Server) get(_ *conn, m *dbus.Message) ([]any, func(), *dbus.Error) {
 	if name == "Features" {
 		return []any{dbus.MakeVariant("+PAM +APPARMOR +SECCOMP -BPF_FRAMEWORK default-hierarchy=unified")}, nil, nil
 	}
+	values, after, err := s.properties(object)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, ok := values[name]
+	if !ok {
+		return nil, nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownProperty", []any{"Unknown property " + name})
+	}
+	return []any{v}, after, nil
+}
+
+// getAll answers for all interfaces, whatever it is asked for.
+func (s *Server) getAll(_ *conn, m *dbus.Message) ([]any, func(), *dbus.Error) {
+	object, _ := m.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
+	values, after, err := s.properties(object)
+	return []any{values}, after, err
+}
+
+// properties are those of a unit. systemd has some for every unit.
+func (s *Server) properties(object dbus.ObjectPath) (map[string]dbus.Variant, func(), *dbus.Error) {
 	unit, ok := unitpath.Unit(object)
 	if !ok {
 		return nil, nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownObject", []any{"Unknown object " + string(object)})
 	}
-	values, after := defaults(), func() {}
+	plain, all, after := defaults(), make(map[string]dbus.Variant), func() {}
 	if u := s.units[unit]; u != nil {
-		values = u.values
+		plain = u.values
+		for name := range u.sent {
+			name = strings.TrimSuffix(name, "Scale")
+			if v, ok := u.readSent(name); ok {
+				all[name] = v
+			}
+		}
+		u.addUnset(all)
 	} else {
 		// systemd loads a stub to answer, and drops it at once.
-		values["LoadState"] = "not-found"
+		plain["LoadState"] = "not-found"
 		after = func() { s.emit(manager, "UnitRemoved", "", unit, unitpath.Of(unit)) }
 	}
-	v, ok := values[name]
-	if u := s.units[unit]; u != nil && !ok {
-		if sent, has := u.readSent(name); has && s.effective[name] == nil {
-			return []any{sent}, after, nil
+	for _, values := range []map[string]any{plain, s.effective} {
+		for name, v := range values {
+			all[name] = dbus.MakeVariant(v)
 		}
 	}
-	if other, set := s.effective[name]; set {
-		v, ok = other, true
-	}
-	if !ok {
-		return nil, nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownProperty", []any{"Unknown property " + name})
-	}
-	return []any{dbus.MakeVariant(v)}, after, nil
+	return all, after, nil
 }
 
 func (s *Server) getUnit(_ *conn, m *dbus.Message) ([]any, func(), *dbus.Error) {

@@ -33,7 +33,7 @@ func readForm(name string, values []dbus.Variant) dbus.Variant {
 	last := values[len(values)-1]
 	signature := last.Signature().String()
 	switch {
-	case name == "ExecStartEx":
+	case name == "ExecStart":
 		return execForm(last)
 	case signature == "(bas)":
 		return filterForm(values)
@@ -55,7 +55,7 @@ func readForm(name string, values []dbus.Variant) dbus.Variant {
 
 // execForm adds to each command how it ended.
 func execForm(value dbus.Variant) dbus.Variant {
-	typ, _ := typeOf("a(sasasttttuii)")
+	typ, _ := typeOf("a(sasbttttuii)")
 	rows, _ := value.Value().([][]any)
 	out := make([][]any, len(rows))
 	for i, r := range rows {

@@ -38,6 +38,7 @@ type Reply struct {
 type pending struct {
 	answers chan<- Reply // has room for every reply of its batch
 	index   int
+	only    map[string]bool // see Call
 }
 
 // outgoing is what is written in one piece.
@@ -119,7 +120,7 @@ func (c *Conn) Do(ctx context.Context, calls ...Call) ([]Reply, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	answers := make(chan Reply, len(calls))
-	serials, err := c.register(len(calls), answers)
+	serials, err := c.register(calls, answers)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
@@ -161,18 +162,18 @@ func (c *Conn) collect(ctx context.Context, answers <-chan Reply, n int) ([]Repl
 	return replies, nil
 }
 
-// register reserves n serials whose replies go to answers.
-func (c *Conn) register(n int, answers chan<- Reply) ([]uint32, error) {
+// register reserves a serial for each call; the replies go to answers.
+func (c *Conn) register(calls []Call, answers chan<- Reply) ([]uint32, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return nil, c.err
 	}
-	serials := make([]uint32, n)
+	serials := make([]uint32, len(calls))
 	for i := range serials {
 		c.serial = c.nextSerialLocked()
 		serials[i] = c.serial
-		c.waiting[c.serial] = pending{answers, i}
+		c.waiting[c.serial] = pending{answers, i, calls[i].Only}
 	}
 	return serials, nil
 }

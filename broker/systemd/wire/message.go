@@ -18,6 +18,7 @@ import (
 const (
 	fixedHeader = 16      // bytes before the array of header fields
 	maxMessage  = 1 << 27 // D-Bus specification, "Message Format"
+	lengthStart = 4       // of the body's length
 	serialStart = 8
 	serialEnd   = 12
 )
@@ -29,6 +30,8 @@ type Call struct {
 	Interface   string
 	Member      string
 	Args        []any
+	// Only are the entries of a reply a{sv} that are decoded; nil are all.
+	Only map[string]bool
 }
 
 // Signal is one signal received.
@@ -39,7 +42,19 @@ type Signal struct {
 	Path      dbus.ObjectPath
 	Interface string
 	Member    string
-	Body      []any
+
+	frame []byte
+}
+
+// Body decodes what the signal says. It must be called before the function that got
+// the signal returns: most signals say nothing that anybody wants to know, and then
+// it is not worth keeping.
+func (s Signal) Body() ([]any, error) {
+	m, err := dbus.DecodeMessage(bytes.NewReader(s.frame))
+	if err != nil {
+		return nil, fmt.Errorf("cannot decode %s: %w", s.Member, err)
+	}
+	return m.Body, nil
 }
 
 // Encode returns the call in wire format and the file descriptors that belong
@@ -125,25 +140,30 @@ func checkStrings(v reflect.Value) error {
 }
 
 // readFrame reads one whole message without interpreting its fields, so that a
-// message that cannot be decoded does not shift the ones behind it. Descriptors
-// sent along are dropped by the kernel, since nothing here asks for them.
+// message that cannot be decoded does not shift the ones behind it. It is good until
+// the next one is read. Descriptors sent along are dropped by the kernel, since
+// nothing here asks for them.
 func readFrame(r *bufio.Reader) ([]byte, error) {
 	head, err := r.Peek(fixedHeader)
 	if err != nil {
 		return nil, err
 	}
-	var order binary.ByteOrder = binary.LittleEndian
-	switch head[0] {
-	case 'l':
-	case 'B':
-		order = binary.BigEndian
-	default:
+	if head[0] != 'l' && head[0] != 'B' {
 		return nil, fmt.Errorf("peer sent a message with byte order %q", head[0])
 	}
-	body, fields := uint64(order.Uint32(head[4:])), uint64(order.Uint32(head[12:]))
+	order := orderOf(head)
+	body, fields := uint64(order.Uint32(head[lengthStart:])), uint64(order.Uint32(head[12:]))
 	size := fixedHeader + (fields+7)/8*8 + body
 	if size > maxMessage {
 		return nil, fmt.Errorf("peer sent a message of %d bytes, more than D-Bus allows", size)
+	}
+	if size <= uint64(r.Size()) { //nolint:gosec // G115: a size
+		frame, err := r.Peek(int(size))
+		if err != nil {
+			return nil, err
+		}
+		_, err = r.Discard(len(frame))
+		return frame, err
 	}
 	var frame bytes.Buffer
 	if _, err := io.CopyN(&frame, r, int64(size)); err != nil {

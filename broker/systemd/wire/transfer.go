@@ -101,50 +101,47 @@ func (c *Conn) read() {
 // connection: somebody waits for it. On a bus anybody may send us a signal, and
 // a strange one must not cost us the connection.
 func (c *Conn) dispatch(frame []byte) error {
-	m, err := dbus.DecodeMessage(bytes.NewReader(frame))
-	if err != nil {
-		if isReply(frame) {
-			return err
-		}
-		return nil
+	h, err := headerOf(frame)
+	switch {
+	case err == nil && isReply(frame):
+		err = c.deliver(h, frame)
+	case err == nil && h.kind == dbus.TypeSignal:
+		c.onSignal(Signal{Sender: h.sender, Path: dbus.ObjectPath(h.path), Interface: h.iface, Member: h.member, frame: frame})
 	}
-	switch m.Type {
-	case dbus.TypeMethodReply, dbus.TypeError:
-		c.deliver(m)
-	case dbus.TypeSignal:
-		c.onSignal(signalFrom(m))
+	if err != nil && isReply(frame) {
+		return err
 	}
 	return nil
 }
 
-func (c *Conn) deliver(m *dbus.Message) {
-	serial, _ := m.Headers[dbus.FieldReplySerial].Value().(uint32)
+func (c *Conn) deliver(h header, frame []byte) error {
 	c.mu.Lock()
-	p, ok := c.waiting[serial]
-	delete(c.waiting, serial)
+	p, ok := c.waiting[h.reply]
+	delete(c.waiting, h.reply)
 	c.mu.Unlock()
 	if !ok {
-		return // the caller has gone
+		return nil // the caller has gone
+	}
+	if p.only != nil && h.kind == dbus.TypeMethodReply {
+		var err error
+		if frame, err = only(frame, h, p.only); err != nil {
+			return err
+		}
+	}
+	m, err := dbus.DecodeMessage(bytes.NewReader(frame))
+	if err != nil {
+		return err
 	}
 	reply := Reply{Body: m.Body, index: p.index}
 	if m.Type == dbus.TypeError {
 		reply.Err = errorFrom(m)
 	}
 	p.answers <- reply
+	return nil
 }
 
-// signalFrom and errorFrom rely on the decoder, which refuses messages without
-// the fields their type requires.
-
-func signalFrom(m *dbus.Message) Signal {
-	s := Signal{Body: m.Body}
-	s.Sender, _ = m.Headers[dbus.FieldSender].Value().(string)
-	s.Path, _ = m.Headers[dbus.FieldPath].Value().(dbus.ObjectPath)
-	s.Interface, _ = m.Headers[dbus.FieldInterface].Value().(string)
-	s.Member, _ = m.Headers[dbus.FieldMember].Value().(string)
-	return s
-}
-
+// errorFrom relies on the decoder, which refuses messages without the fields their
+// type requires.
 func errorFrom(m *dbus.Message) *Error {
 	e := &Error{}
 	e.Name, _ = m.Headers[dbus.FieldErrorName].Value().(string)
