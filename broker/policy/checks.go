@@ -17,8 +17,8 @@ type check struct {
 }
 
 // checks are all questions, in the order in which they are asked. Parts of a
-// request that no check looks at are free: environment, names and the working
-// directory work with the rights of the unit's own user inside its own view; a CPU
+// request that no check looks at are free: most of the environment, names and the
+// working directory work with the rights of the unit's own user inside its own view; a CPU
 // weight counts only within the client's slice; a set of CPUs takes away from the
 // unit, and else from the client's own units only.
 var checks = []check{
@@ -26,6 +26,8 @@ var checks = []check{
 	{commandAllowed, commandDenied},
 	{argsAllowed, argsDenied},
 	{userAllowed, userDenied},
+	{managerAllowed, managerDenied},
+	{envAllowed, envDenied},
 	{groupsAllowed, groupsDenied},
 	{directoriesAllowed, directoriesDenied},
 	{rootfsAllowed, rootfsDenied},
@@ -37,22 +39,29 @@ var checks = []check{
 	{logDriverAllowed, logDriverDenied},
 	{profileAllowed, profileDenied},
 	{directivesAllowed, directivesDenied},
+	{managerTakes, managerTakesNot},
 	{networkAllowed, networkDenied},
 	{sessionAllowed, sessionDenied},
 	{identityAllowed, identityDenied}, // last: who has none learns what else is wrong first
 }
 
-func commandAllowed(c *client, l *rule, r *Request) bool {
-	if r.Session {
-		return cleanAbsolute(r.Command) || fileName(r.Command)
+func commandAllowed(_ *client, l *rule, r *Request) bool {
+	possible := false
+	if r.memo != nil {
+		possible = r.memo.command
+	} else {
+		possible = commandPossible(r)
 	}
-	return programAllowed(c, l, r)
+	return possible && (r.Session || programAllowed(l, r))
 }
 
-func programAllowed(_ *client, l *rule, r *Request) bool {
-	if !cleanAbsolute(r.Command) {
-		return false
-	}
+// commandPossible is whether some rule could allow the command.
+func commandPossible(r *Request) bool {
+	return cleanAbsolute(r.Command) || r.Session && fileName(r.Command)
+}
+
+// programAllowed takes a clean path.
+func programAllowed(l *rule, r *Request) bool {
 	if slices.Contains(l.exec.paths, r.Command) {
 		return true
 	}
@@ -113,6 +122,9 @@ func userDenied(c *client, _ *rule, r *Request) *Denial {
 // allocation, as Nomad lays them out directly below the client's alloc_root:
 // ALLOC/alloc, ALLOC/TASK/local and ALLOC/TASK/secrets.
 func directoriesAllowed(c *client, _ *rule, r *Request) bool {
+	if r.memo != nil {
+		return r.memo.directories
+	}
 	alloc, ok := strings.CutSuffix(r.Directories.Alloc, "/alloc")
 	if !ok || !childOf(c.AllocRoot, alloc) {
 		return false

@@ -38,48 +38,70 @@ func profileDenied(c *client, l *rule, r *Request) *Denial {
 	}
 }
 
-func directivesAllowed(_ *client, l *rule, r *Request) bool {
-	return !slices.ContainsFunc(r.Directives, func(d Directive) bool { return !l.allows(l.profile(r), d) })
+func directivesAllowed(_ *client, l *rule, r *Request) bool { return l.firstRefused(r) == nil }
+
+// firstRefused is the first directive that neither the profile leaves free nor the
+// rule allows; nil if there is none.
+func (l *rule) firstRefused(r *Request) *guarded {
+	all := r.under(l.profile(r)).guarded
+	for i := range all {
+		if !l.directives.allow(&all[i]) && !l.capabilities.allow(&all[i]) {
+			return &all[i]
+		}
+	}
+	return nil
 }
 
-// allows: what only takes away from what the profile leaves is free. More than
-// that needs the directive's class, or its name if the profile sets it too.
-func (l *rule) allows(p *Profile, set Directive) bool {
-	d, ok := directive.Lookup(set.Name)
-	if !ok || d.Refusal() != "" {
+// allow: the class is for what the profile does not set, names and values are for all.
+func (m *directivesMatcher) allow(g *guarded) bool {
+	switch {
+	case g.closed:
 		return false
+	case m.named.has(g.number), g.class != "" && slices.Contains(m.classes, g.class):
+		return true
 	}
-	base := p.lines(set.Name)
-	if of, ok := d.ExceptionOf(); ok && len(base) == 0 && len(p.lines(of)) == 0 {
-		return true // the request takes away with one hand what it gives with the other
-	}
-	return slices.Contains(l.directives.names, set.Name) || d.Tightens(base, set.Lines) == nil ||
-		len(base) == 0 && slices.Contains(l.directives.classes, d.ClassOf(set.Lines))
+	values := m.values[g.set.Name]
+	return len(values) > 0 && subset(g.set.Lines, values)
+}
+
+// allow: what is asked for beyond the profile must be among the capabilities.
+func (m capabilitiesMatcher) allow(g *guarded) bool {
+	return !g.closed && g.adds != 0 && g.adds&^m.mask == 0
 }
 
 func directivesDenied(c *client, l *rule, r *Request) *Denial {
-	p := l.profile(r)
-	for _, set := range r.Directives {
-		if l.allows(p, set) {
-			continue
-		}
-		denial := &Denial{Subject: "directive", Value: set.Name + "=" + strings.Join(set.Lines, ", ")}
-		d, err := known(set.Name)
-		switch base := p.lines(set.Name); {
-		case err != nil:
-			denial.Reason = err.Error()
-		case d.Refusal() != "":
-			denial.Reason = "no policy can allow it: " + d.Refusal()
-		case len(base) > 0:
-			denial.Reason = fmt.Sprintf("profile %q has %s=%s, which a task can only tighten; "+
-				"choose another profile, or ask the operator to add %s to directives.names of a rule",
-				p.Name, set.Name, strings.Join(base, ", "), set.Name)
-		default:
-			denial.Reason = fmt.Sprintf("no rule of policy client %q lets a task set this directive, which is of class %s; "+
-				"ask the operator to add %s to directives.names, or its class to directives.classes, of a rule",
-				c.Name, d.ClassOf(set.Lines), set.Name)
-		}
-		return denial
+	g := l.firstRefused(r)
+	if g == nil {
+		return &Denial{Subject: "directives", Reason: "they are refused"}
 	}
-	return &Denial{Subject: "directives", Reason: "they are refused"}
+	p, set := l.profile(r), g.set
+	denial := &Denial{Subject: "directive", Value: set.Name + "=" + strings.Join(set.Lines, ", ")}
+	d, err := known(set.Name)
+	switch base := p.lines(set.Name); {
+	case err != nil:
+		denial.Reason = err.Error()
+	case d.Refusal() != "":
+		denial.Reason = "no policy can allow it: " + d.Refusal()
+	case g.adds != 0:
+		denial.Reason = capabilitiesReason(c, directive.CapabilityNames(g.adds))
+	case len(base) > 0:
+		denial.Reason = fmt.Sprintf("profile %q has %s=%s, which a task can only tighten; "+
+			"choose another profile, or ask the operator to add %s to directives.names of a rule",
+			p.Name, set.Name, strings.Join(base, ", "), set.Name)
+	default:
+		denial.Reason = fmt.Sprintf("no rule of policy client %q lets a task set this directive, which is of class %s; "+
+			"ask the operator to add %s to directives.names, or its class to directives.classes, of a rule",
+			c.Name, d.ClassOf(set.Lines), set.Name)
+	}
+	return denial
+}
+
+func capabilitiesReason(c *client, names []string) string {
+	for _, name := range names {
+		if _, err := directive.Capability(name); err != nil {
+			return fmt.Sprintf("no policy can allow %s, with which a task would be as good as root; do without", name)
+		}
+	}
+	return fmt.Sprintf("no rule of policy client %q lets a task have these capabilities; "+
+		"do without, or ask the operator to add %s to capabilities of a rule", c.Name, strings.Join(names, ", "))
 }

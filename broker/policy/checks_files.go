@@ -12,12 +12,24 @@ func rootfsAllowed(_ *client, l *rule, r *Request) bool {
 	if !slices.Contains(l.files.kinds(), kind) {
 		return false
 	}
-	return kind != RootfsImage || anchorOf(l.files.images, r.Rootfs.Image) != ""
+	if kind != RootfsImage {
+		return true
+	}
+	if s := r.Rootfs.Signature; s == "" && l.files.requireSignature || s != "" && anchorOf(l.files.images, s) == "" {
+		return false
+	}
+	return anchorOf(l.files.images, r.Rootfs.Image) != ""
 }
 
 func rootfsDenied(c *client, l *rule, r *Request) *Denial {
 	d := &Denial{Subject: "rootfs", Value: string(r.Rootfs.Kind)}
 	switch {
+	case r.Rootfs.Kind == RootfsImage && l.files.requireSignature && r.Rootfs.Signature == "" && anchorOf(l.files.images, r.Rootfs.Image) != "":
+		d.Value = r.Rootfs.Image
+		d.Reason = fmt.Sprintf("rule %q wants the image signed; set image_root_hash and image_root_hash_signature in the task's config", l.name)
+	case r.Rootfs.Signature != "" && anchorOf(l.files.images, r.Rootfs.Signature) == "" && anchorOf(l.files.images, r.Rootfs.Image) != "":
+		d.Value = r.Rootfs.Signature
+		d.Reason = fmt.Sprintf("no rule of policy client %q lets this task have the signature; put it into a directory of images of the rule", c.Name)
 	case r.Rootfs.Kind == RootfsImage && slices.Contains(l.files.rootfs, RootfsImage):
 		d.Value = r.Rootfs.Image
 		d.Reason = fmt.Sprintf("no rule of policy client %q lets this task have this image; "+

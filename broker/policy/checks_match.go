@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"nomad-systemd-driver/broker/directive"
 )
 
-// Network is what a unit sees of the network.
+// Network is what a unit sees of the network: one of these, or a network namespace of
+// the host by its path.
 type Network string
 
 // The networks there are.
@@ -45,7 +44,7 @@ func labelsDenied(c *client, l *rule, r *Request) *Denial {
 
 // argsAllowed: what a session is told, its caller could tell any program.
 func argsAllowed(_ *client, l *rule, r *Request) bool {
-	return r.Session || l.args == nil || l.args.refused(r.Args) < 0
+	return r.Session || l.args.free() || l.args.refused(r.Args) < 0
 }
 
 // refused is the index of the first argument that is not accepted, len(args) if
@@ -79,45 +78,35 @@ func argsDenied(c *client, l *rule, r *Request) *Denial {
 	return d
 }
 
+// networkAllowed: a namespace must be listed, and cannot be had with a profile or
+// directive that takes the network away.
 func networkAllowed(_ *client, l *rule, r *Request) bool {
-	return l.networks == nil || slices.Contains(l.networks, l.network(r))
+	if r.NetworkNamespace != "" && l.ownNetwork(r) == NetworkNone {
+		return false
+	}
+	return l.networks == nil && r.NetworkNamespace == "" || slices.Contains(l.networks, l.network(r))
 }
 
-// network is what the unit sees by its profile and directives. Whatever cannot be
-// read counts as the host's.
+// network is what the unit sees.
 func (l *rule) network(r *Request) Network {
-	for _, v := range l.values(r, "PrivateNetwork") {
-		if private, ok := v.Value.Value.Value().(bool); ok && private {
-			return NetworkNone
-		}
+	if r.NetworkNamespace != "" {
+		return Network(r.NetworkNamespace)
 	}
-	return NetworkHost
+	return l.ownNetwork(r)
 }
 
-// values are what the profile and the request's lines make of one directive.
-func (l *rule) values(r *Request, name string) []directive.Setting {
-	p := l.profile(r)
-	d, ok := directive.Lookup(name)
-	if p == nil || !ok {
-		return nil
-	}
-	lines := p.lines(name)
-	for _, set := range r.Directives {
-		if set.Name == name {
-			lines = slices.Concat(lines, set.Lines)
-		}
-	}
-	if len(lines) == 0 {
-		return nil
-	}
-	values, err := d.Settings(lines)
-	if err != nil {
-		return nil
-	}
-	return values
-}
+// ownNetwork is what the unit sees by its profile and directives. Whatever cannot be
+// read counts as the host's.
+func (l *rule) ownNetwork(r *Request) Network { return r.under(l.profile(r)).network }
 
 func networkDenied(c *client, l *rule, r *Request) *Denial {
+	if r.NetworkNamespace != "" {
+		return &Denial{
+			Subject: "network", Value: r.NetworkNamespace,
+			Reason: fmt.Sprintf(`no rule of policy client %q lets this task run in this network namespace; `+
+				`ask the operator to add its path to network of a rule, and use a profile without PrivateNetwork=yes`, c.Name),
+		}
+	}
 	return &Denial{
 		Subject: "network", Value: string(l.network(r)),
 		Reason: fmt.Sprintf(`no rule of policy client %q lets this task have this network; `+
@@ -140,12 +129,7 @@ func cpuWeight(l *rule, r *Request) uint64 {
 	if weight == 0 {
 		weight = 100
 	}
-	for _, v := range l.values(r, "StartupCPUWeight") {
-		if w, ok := v.Value.Value.Value().(uint64); ok {
-			weight = max(weight, w)
-		}
-	}
-	return weight
+	return max(weight, r.under(l.profile(r)).startupCPUWeight)
 }
 
 func cpuQuotaFits(l *rule, r *Request) bool {
@@ -153,12 +137,8 @@ func cpuQuotaFits(l *rule, r *Request) bool {
 	if l.limits.cpuPercent == 0 {
 		return true
 	}
-	for _, v := range l.values(r, "CPUQuota") {
-		if usec, ok := v.Value.Value.Value().(uint64); ok && usec <= l.limits.cpuPercent*usecPerPercent {
-			return true
-		}
-	}
-	return false
+	quota := r.under(l.profile(r)).cpuQuota
+	return quota > 0 && quota <= l.limits.cpuPercent*usecPerPercent
 }
 
 func cpuDenied(_ *client, l *rule, r *Request) *Denial {

@@ -4,13 +4,14 @@ package policy
 
 import (
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
 )
 
 var (
-	argsSchema   = schema{attributes: []string{"each", "first", "none"}}
+	argsSchema   = schema{attributes: []string{"any", "each", "first", "none"}}
 	quotasSchema = schema{attributes: []string{"memory_total", "starts_per_minute", "units"}}
 
 	labelKey = regexp.MustCompile(`\A[A-Z][A-Z0-9_]{0,47}\z`)
@@ -29,19 +30,19 @@ type labelMatcher struct {
 	patterns []pattern
 }
 
-// argsMatcher is nil if any arguments are accepted.
+// argsMatcher is what arguments a rule accepts.
 type argsMatcher struct {
 	first, each []pattern // nil for any
 	none        bool
+	any         bool // written: no patterns are missing
+	unknown     bool // the arguments that were asked for are
 }
 
-// Quota bounds what all units of one rule are and have together; 0 is no bound.
-type Quota struct {
-	Units       int
-	MemoryTotal uint64 // bytes
-	// StartsPerMinute does not count sessions.
-	StartsPerMinute int
-}
+// bound is whether the matcher, which may be nil, says which arguments there may be.
+func (m *argsMatcher) bound() bool { return m != nil && !m.any }
+
+// free is whether the matcher, which may be nil, accepts any arguments.
+func (m *argsMatcher) free() bool { return !m.bound() || m.unknown }
 
 // LabelPrefix starts the name of each label of the client's units, so that no
 // client can write another's journal fields or the broker's own.
@@ -86,24 +87,35 @@ func argsOf(r *reader) *argsMatcher {
 	if r == nil {
 		return nil
 	}
-	m := &argsMatcher{first: r.patterns("first"), each: r.patterns("each"), none: r.boolean("none")}
-	if patterns := len(m.first)+len(m.each) > 0; m.none == patterns {
-		r.fail(r.head, "%s needs either none = true, or first and each", r.title)
+	m := &argsMatcher{first: r.patterns("first"), each: r.patterns("each"), none: r.boolean("none"), any: r.boolean("any")}
+	said := 0
+	for _, is := range []bool{m.none, m.any, len(m.first)+len(m.each) > 0} {
+		if is {
+			said++
+		}
+	}
+	if said != 1 {
+		r.fail(r.head, "%s needs one of any = true, none = true, or first and each", r.title)
 	}
 	return m
 }
 
-// networksOf are the networks that tasks may have, nil for any.
+// networksOf are the networks that tasks may have, nil for the host's and none.
 func networksOf(r *reader) []Network {
 	var all []Network
 	for _, v := range r.list("network") {
 		n := Network(v.text)
-		if n != NetworkHost && n != NetworkNone {
-			r.fail(v.at, "%q is not a network; known: host, none", v.text)
+		if n != NetworkHost && n != NetworkNone && !isNamespacePath(v.text) {
+			r.fail(v.at, "%q is not a network; known: host, none, and paths of network namespaces as /run/netns/NAME", v.text)
 		}
 		all = append(all, n)
 	}
 	return all
+}
+
+// isNamespacePath takes no path in /proc, where a name is soon another process's.
+func isNamespacePath(p string) bool {
+	return path.IsAbs(p) && path.Clean(p) == p && p != "/" && !strings.HasPrefix(p+"/", "/proc/")
 }
 
 func quotaOf(r *reader, l limits) Quota {

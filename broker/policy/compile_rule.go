@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"nomad-systemd-driver/broker/directive"
 )
 
 // What a rule without the limit allows.
@@ -27,12 +25,13 @@ const (
 
 var (
 	ruleSchema = schema{
-		[]string{"client", "devices", "images", "log_drivers", "network", "profiles", "require_identity", "rootfs", "sessions"},
-		[]string{"args", "directives", "exec", "labels", "limits", "quotas", "run_as", "volumes"},
+		[]string{"capabilities", "client", "devices", "images", "log_drivers", "network", "profiles", "require_identity", "require_signature", "rootfs", "sessions"},
+		[]string{"args", "directives", "env", "exec", "labels", "limits", "quotas", "run_as", "volumes"},
 	}
 	execSchema       = schema{attributes: []string{"under", "paths", "any"}}
-	runAsSchema      = schema{attributes: []string{"dynamic_user", "groups", "users"}}
-	directivesSchema = schema{attributes: []string{"classes", "names"}}
+	runAsSchema      = schema{attributes: []string{"dynamic_user", "groups", "session_users", "system_users", "users"}}
+	directivesSchema = schema{attributes: []string{"classes", "names"}, blocks: []string{"values"}}
+	envSchema        = schema{attributes: []string{"names"}}
 	limitsSchema     = schema{attributes: []string{"cpu_percent", "cpu_weight", "credentials_max", "memory_max", "memory_unlimited", "tasks_max"}}
 
 	sizePattern = regexp.MustCompile(`\A([1-9][0-9]{0,9})(KiB|MiB|GiB|TiB)\z`)
@@ -53,9 +52,11 @@ func (c *compiler) rule(name string, r *reader) {
 		files:   c.filesOf(r),
 		volumes: c.volumesOf(r.block("volumes", volumesSchema)),
 
-		profiles:   c.profilesOf(name, r),
-		directives: directivesOf(r.block("directives", directivesSchema)),
-		sessions:   r.boolean("sessions"),
+		profiles:     c.profilesOf(name, r),
+		directives:   directivesOf(r.block("directives", directivesSchema)),
+		capabilities: capabilitiesOf(r),
+		env:          envOf(r.block("env", envSchema)),
+		sessions:     r.boolean("sessions"),
 
 		args:     argsOf(r.block("args", argsSchema)),
 		networks: networksOf(r),
@@ -100,7 +101,8 @@ func (c *compiler) runAs(rule string, r *reader) runAsMatcher {
 		return runAsMatcher{}
 	}
 	m := runAsMatcher{dynamic: r.boolean("dynamic_user"), users: map[string]User{}, groups: c.groups(rule, r)}
-	for _, v := range r.list("users") {
+	users := r.list("users")
+	for _, v := range users {
 		u, ok := c.lookUp(r, v)
 		if !ok {
 			return m
@@ -111,11 +113,23 @@ func (c *compiler) runAs(rule string, r *reader) runAsMatcher {
 		c.trusted(r, u, v)
 		m.users[u.Name] = u
 	}
+	system := r.boolean("system_users")
+	for _, v := range users {
+		if u := m.users[v.text]; SystemUser(u.UID) && !system {
+			r.fail(v.at, "user %q is one of the system's own (uid %d), whose files and services are the host's; "+
+				"write system_users = true beside users if it is meant, or name a user for tasks", u.Name, u.UID)
+		}
+	}
+	m.managers = managersOf(rule, r, m.users)
 	if !m.dynamic && len(m.users) == 0 {
 		r.fail(r.head, "%s allows no user; write dynamic_user = true or users, or delete it", r.title)
 	}
 	return m
 }
+
+// SystemUser is whether a uid is not that of a person, or of tasks: login.defs(5) has
+// them begin at 1000, and 65534 is nobody, who owns what has no owner.
+func SystemUser(uid uint32) bool { return uid < 1000 || uid == 65534 }
 
 // underFloor says why no rule may let a unit run as u, or "".
 func (c *compiler) underFloor(u User) string {
@@ -224,35 +238,4 @@ func (c *compiler) profilesOf(rule string, r *reader) []*Profile {
 	}
 	r.fail(r.head, "rule %q names no profile, and there is none called %q", rule, DefaultProfile)
 	return nil
-}
-
-func directivesOf(r *reader) directivesMatcher {
-	var m directivesMatcher
-	if r == nil {
-		return m
-	}
-	for _, v := range r.list("classes") {
-		c := directive.Class(v.text)
-		if !slices.Contains(directive.Classes(), c) {
-			r.fail(v.at, "%q is not a class of directives; known: %v", v.text, directive.Classes())
-		}
-		if c != directive.Priority && !slices.ContainsFunc(directive.All(), func(d *directive.Directive) bool { return d.Class == c && d.Refusal() == "" }) {
-			r.fail(v.at, "no policy can allow directives of class %q; see systemd-brokerd directives --class %s", v.text, v.text)
-		}
-		m.classes = append(m.classes, c)
-	}
-	for _, v := range r.list("names") {
-		d, err := known(v.text)
-		switch {
-		case err != nil:
-			r.fail(v.at, "%v", err)
-		case d.Refusal() != "":
-			r.fail(v.at, "no policy can allow %s: %s", d.Name, d.Refusal())
-		}
-		m.names = append(m.names, v.text)
-	}
-	if len(m.classes)+len(m.names) == 0 {
-		r.fail(r.head, "%s allows nothing; write classes or names, or delete it", r.title)
-	}
-	return m
 }

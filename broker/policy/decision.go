@@ -23,6 +23,7 @@ type Decision struct {
 	tasksMax       uint64
 	profile        string
 	values         []directive.Setting
+	managerLimits  []Directive
 	quota          Quota
 }
 
@@ -56,6 +57,12 @@ func (d *Decision) Profile() string { return d.profile }
 // Values are what the profile and the request's directives set, sorted by
 // directive.
 func (d *Decision) Values() []directive.Setting { return slices.Clone(d.values) }
+
+// UserManager is set if the unit is to run in the service manager of its user, with
+// these lines of directives that limit it there, in order.
+func (d *Decision) UserManager() (limits []Directive, ok bool) {
+	return slices.Clone(d.managerLimits), d.request.UserManager
+}
 
 // TasksMax is the limit of processes and threads: what the request asks for, or
 // else the rule's own. It is never 0.

@@ -38,6 +38,8 @@ func TestDirectivesOfARequest(t *testing.T) {
 		resource = "directives {\n classes = [\"resource\"]\n}"
 		priority = "directives {\n classes = [\"resource\", \"priority\"]\n}"
 		named    = "directives {\n names = [\"PrivateDevices\", \"AmbientCapabilities\"]\n}"
+		bind     = "capabilities = [\"CAP_NET_BIND_SERVICE\"]"
+		nice     = "directives {\n values {\n Nice = [\"0\", \"5\"]\n UMask = [\"0000\"]\n}\n}"
 		strict   = "profiles = [\"default\", \"strict\"]"
 	)
 	for _, tt := range []struct {
@@ -53,7 +55,17 @@ func TestDirectivesOfARequest(t *testing.T) {
 		{"which is enough", resource, "", "LimitNOFILE", "1048576", ""},
 		{"a value of a higher class needs that", resource, "", "Nice", "-5", "of class priority"},
 		{"and has it", priority, "", "Nice", "-5", ""},
-		{"a capability needs the name", resource, "", "AmbientCapabilities", "CAP_KILL", "of class identity"},
+		{"a capability needs the name", resource, "", "AmbientCapabilities", "CAP_KILL", "add CAP_KILL to capabilities"},
+		{"a capability of the rule", bind, "", "AmbientCapabilities", "CAP_NET_BIND_SERVICE", ""},
+		{"in the bounding set as well", bind, "", "CapabilityBoundingSet", "CAP_NET_BIND_SERVICE", ""},
+		{"one more than the rule's", bind, "", "AmbientCapabilities", "CAP_NET_BIND_SERVICE CAP_NET_ADMIN", "add CAP_NET_ADMIN, CAP_NET_BIND_SERVICE to capabilities"},
+		{"all but some", bind, "", "AmbientCapabilities", "~CAP_NET_BIND_SERVICE", "as good as root"},
+		{"one that no policy can allow", bind, "", "AmbientCapabilities", "CAP_SYS_ADMIN", "no policy can allow CAP_SYS_ADMIN"},
+		{"a value of the rule", nice, "", "Nice", "5", ""},
+		{"another value", nice, "", "Nice", "-5", "of class priority"},
+		{"another directive", nice, "", "IPAddressAllow", "any", "of class network"},
+		{"a value against the profile", nice, "", "UMask", "0000", ""},
+		{"another against the profile", nice, "", "UMask", "0002", "which a task can only tighten"},
 		{"and gets it", named, "", "AmbientCapabilities", "CAP_KILL", ""},
 		{"code is refused under any rule", priority, "", "ExecStartPost", "/bin/true", "no policy can allow it"},
 		{"so is what has a field", priority, "", "MemoryMax", "1G", "a field of their own"},
@@ -122,12 +134,20 @@ func TestProfilesOfTheOperator(t *testing.T) {
 
 func TestRulesNameWhatThereIs(t *testing.T) {
 	for lines, want := range map[string]string{
-		`profiles = ["nosuch"]`:                         `there is no profile "nosuch"; there are default, network-off, strict, trusted`,
-		"directives {\n classes = [\"nosuch\"]\n}":      "is not a class of directives",
-		"directives {\n classes = [\"code\"]\n}":        `no policy can allow directives of class "code"`,
-		"directives {\n names = [\"ExecStart\"]\n}":     "no policy can allow ExecStart",
-		"directives {\n names = [\"PrivateNetwrk\"]\n}": "did you mean PrivateNetwork?",
-		"directives {\n}":                               "allows nothing",
+		`capabilities = ["CAP_SYS_ADMIN"]`:                    `"CAP_SYS_ADMIN" is no capability that a task may have; possible are CAP_NET_BIND_SERVICE`,
+		`capabilities = ["NET_RAW"]`:                          `"NET_RAW" is no capability`,
+		"directives {\n values {\n ExecStart = [\"x\"]\n}\n}": "no policy can allow ExecStart",
+		"directives {\n values {\n Nice = [\"x\"]\n}\n}":      "Nice",
+		"directives {\n values {\n Nic = [\"x\"]\n}\n}":       "did you mean Nice?",
+		"directives {\n values {\n}\n}":                       "is empty",
+		"env {\n}":                                            "needs names",
+		"env {\n names = [\"A**\"]\n}":                        `"*" stands for any characters already`,
+		`profiles = ["nosuch"]`:                               `there is no profile "nosuch"; there are default, network-off, strict, trusted`,
+		"directives {\n classes = [\"nosuch\"]\n}":            "is not a class of directives",
+		"directives {\n classes = [\"code\"]\n}":              `no policy can allow directives of class "code"`,
+		"directives {\n names = [\"ExecStart\"]\n}":           "no policy can allow ExecStart",
+		"directives {\n names = [\"PrivateNetwrk\"]\n}":       "did you mean PrivateNetwork?",
+		"directives {\n}":                                     "says nothing",
 	} {
 		_, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(withRule(lines))}}, host(t), nil)
 		if err == nil || !strings.Contains(err.Error(), want) {

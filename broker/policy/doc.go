@@ -43,7 +43,7 @@
 //	  labels                 names of labels without the prefix, each with patterns;
 //	                         absent: any
 //	  args                   first, each: patterns; or none = true; absent: any
-//	  network                of host and none; absent: either
+//	  network                of host, none and paths of network namespaces; absent: host and none
 //	  require_identity       true: the labels must be proven, see Request.Proof
 //	  exec                   absent: no program
 //	    under                directories, which are or lie in /local, /alloc, /usr
@@ -52,6 +52,7 @@
 //	  run_as                 absent: no user
 //	    dynamic_user = true  a request without a user gets a uid from systemd
 //	    users                a request with one of these users gets it
+//	    session_users        those of users whose own manager a request may have
 //	  limits
 //	    tasks_max            absent: 4096
 //	    memory_max           absent: 16GiB; each unit must have a limit up to it
@@ -64,5 +65,6 @@
 //	  client                 has one at most
 //	  audiences, keys, keys_user, unexpiring
 //	never "NAME"             denies what all of its parts match: client, exec, args,
-//	                         users, directives, profiles, labels, sessions
+//	                         users, directives, profiles, labels, sessions,
+//	                         user_manager
 package policy

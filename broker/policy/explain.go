@@ -22,7 +22,8 @@ type Explanation struct {
 	Decision *Decision
 	Denial   *Denial
 	// Rules are the verdicts of the client's rules: those that accept, and then
-	// the nearest miss first: the fewest checks that fail.
+	// the nearest miss first. The first check that fails of that one is the Denial,
+	// unless a never forbids the request.
 	Rules []Verdict
 }
 
@@ -41,7 +42,22 @@ func (p *Policy) Explain(peer Peer, r *Request) *Explanation {
 		return e
 	}
 	e.Client = c.Name
+	r = r.remembering(c)
+	var misses []miss
 	for _, l := range c.rules {
+		misses = append(misses, missOf(c, l, r, len(checks)))
+	}
+	slices.SortStableFunc(misses, func(a, b miss) int {
+		switch {
+		case a.nearer(b):
+			return -1
+		case b.nearer(a):
+			return 1
+		}
+		return 0
+	})
+	for _, m := range misses {
+		l := m.rule
 		v := Verdict{Rule: l.name, File: l.file, Line: l.line}
 		for _, check := range checks {
 			if !check.accept(c, l, r) {
@@ -50,7 +66,6 @@ func (p *Policy) Explain(peer Peer, r *Request) *Explanation {
 		}
 		e.Rules = append(e.Rules, v)
 	}
-	slices.SortStableFunc(e.Rules, func(a, b Verdict) int { return len(a.Denials) - len(b.Denials) })
 	return e
 }
 

@@ -14,6 +14,8 @@ type Rootfs struct {
 	Image string
 	// RootHash is the root hash of dm-verity in hexadecimal, or empty.
 	RootHash string
+	// Signature is an absolute path of the host, of a signature of RootHash, or empty.
+	Signature string
 }
 
 // RootfsKind is one kind of root file system; empty is RootfsMinimal.
@@ -42,6 +44,8 @@ type files struct {
 	rootfs []RootfsKind
 	// images are directories that hold images, or images; devices are nodes.
 	images, devices []string
+	// requireSignature lets no image be shown that nobody has signed.
+	requireSignature bool
 }
 
 // kinds are the root file systems that f allows.
@@ -81,8 +85,13 @@ func (c *compiler) filesOf(r *reader) files {
 	if slices.Contains(f.rootfs, RootfsImage) && len(f.images) == 0 {
 		r.fail(r.head, `%s has "image" in rootfs and allows none: write their paths into images`, r.title)
 	}
+	if f.requireSignature = r.boolean("require_signature"); f.requireSignature && len(f.images) == 0 {
+		r.fail(r.at("require_signature"), "%s allows no images, which a signature could be of: write their paths into images", r.title)
+	}
 	for _, v := range r.list("devices") {
-		if p := r.path(v); strings.HasPrefix(p, "/dev/") && !slices.Contains(hostDevices, p) {
+		p := r.path(v)
+		host := slices.ContainsFunc(hostDevices, func(at string) bool { return p == at || below(at, p) })
+		if strings.HasPrefix(p, "/dev/") && !host {
 			f.devices = append(f.devices, p)
 			continue
 		}
@@ -91,5 +100,8 @@ func (c *compiler) filesOf(r *reader) files {
 	return f
 }
 
-// hostDevices are as good as root, or as the machine.
-var hostDevices = []string{"/dev/mem", "/dev/kmem", "/dev/port", "/dev/kmsg", "/dev/console", "/dev/initctl"}
+// hostDevices are as good as root, or as the machine, or are directories that hold what
+// anybody puts there. Of other names for the same devices the broker knows the numbers.
+var hostDevices = []string{
+	"/dev/console", "/dev/fd", "/dev/initctl", "/dev/kmem", "/dev/kmsg", "/dev/mem", "/dev/mqueue", "/dev/nvram", "/dev/port", "/dev/shm", "/dev/uinput",
+}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nomad-systemd-driver/broker/policy"
 )
 
 // aRule is a rule that allows something, with more in it.
@@ -26,6 +28,53 @@ rule %q {
 `, name, exec, users, more)
 }
 
+// lintedHost has a few programs, one of which others can change.
+var lintedHost = &policy.Host{
+	Has: func(p string) bool {
+		return slices.Contains([]string{
+			"/usr/bin", "/usr/bin/bash", "/usr/bin/python3", "/usr/bin/python3.11", "/usr/bin/shred", "/usr/bin/theirs", "/var/lib/nomad/alloc", "/srv/here",
+		}, p)
+	},
+	Changeable: func(p string) string {
+		if p == "/usr/bin/theirs" {
+			return p
+		}
+		return ""
+	},
+	HasUnit: func(name string) bool { return name == "nomad.service" },
+}
+
+// TestLintOfClients: what is missing on the host with which a client could start nothing.
+func TestLintOfClients(t *testing.T) {
+	client := strings.Replace(oneClient, "max_units ", "unit = \"%s\"\n  max_units ", 1)
+	for unit, row := range map[string]struct {
+		tells bool
+		want  string
+	}{
+		"nomad.service": {true, ""},
+		"other.service": {true, "there is no other.service on this host"},
+		"old.service":   {false, "the kernel does not say"},
+	} {
+		there := *lintedHost
+		there.TellsUnits = row.tells
+		text := fmt.Sprintf(client, unit) + aRule("r", `under = ["/local"]`, "dynamic_user = true", "")
+		var got []string
+		for _, w := range load(t, text).Lint(&there) {
+			got = append(got, w.Block+": "+w.Text)
+		}
+		if text := strings.Join(got, "\n"); row.want == "" && text != "" || !strings.Contains(text, row.want) {
+			t.Errorf("%s: %q, want %q", unit, text, row.want)
+		}
+	}
+	elsewhere := strings.Replace(oneClient, "/var/lib/nomad/alloc", "/opt/alloc", 1) + aRule("r", `under = ["/local"]`, "dynamic_user = true", "")
+	if all := load(t, elsewhere).Lint(lintedHost); len(all) != 1 || !strings.Contains(all[0].Text, "alloc_root /opt/alloc is not on this host") {
+		t.Errorf("of another alloc_root: %+v", all)
+	}
+	if all := load(t, elsewhere).Lint(policy.AnyHost()); len(all) != 0 {
+		t.Errorf("of any host: %+v", all)
+	}
+}
+
 func TestLint(t *testing.T) {
 	const dynamic, app = "dynamic_user = true", `users = ["app"]`
 	wide := aRule("wide", `under = ["/local", "/usr/bin"]`, dynamic, "")
@@ -40,8 +89,21 @@ func TestLint(t *testing.T) {
 		"an interpreter below a directory":               {aRule("r", `under = ["/usr/bin"]`, app, ""), "with bash, python3 and any"},
 		"an interpreter and its arguments":               {aRule("r", `paths = ["/usr/bin/python3"]`, app, "args {\nfirst = [\"/local/x\"]\n}"), ""},
 		"an interpreter with its version":                {aRule("r", `paths = ["/usr/bin/python3.11"]`, app, ""), "with python3.11 and any arguments"},
-		"a program called like one":                      {aRule("r", `paths = ["/usr/bin/shred"]`, app, ""), ""},
-		"an interpreter and no user":                     {aRule("r", `paths = ["/usr/bin/python3"]`, dynamic, ""), ""},
+		"a program called like one":                      {aRule("r", `paths = ["/usr/bin/shred"]`, dynamic, ""), ""},
+		"an interpreter and no user":                     {aRule("r", `paths = ["/usr/bin/python3"]`, dynamic, ""), "runs programs of its own"},
+		"an interpreter and no user, which is meant":     {aRule("r", `paths = ["/usr/bin/python3"]`, dynamic, "args {\nany = true\n}"), ""},
+		"an interpreter with arguments that say nothing": {aRule("r", `paths = ["/usr/bin/python3"]`, app, "args {\nfirst = [\"*\"]\n}"), "with python3 and any arguments"},
+		"nor do all of them":                             {aRule("r", `paths = ["/usr/bin/python3"]`, app, "args {\neach = [\"*\"]\n}"), "with python3 and any arguments"},
+		"a program of the host with any arguments":       {aRule("r", `paths = ["/usr/bin/shred"]`, app, ""), "/usr/bin/shred takes any arguments, as app"},
+		"any arguments, which are meant":                 {aRule("r", `paths = ["/usr/bin/shred"]`, app, "args {\nany = true\n}"), ""},
+		"a program that others can change":               {aRule("r", `paths = ["/usr/bin/theirs"]`, dynamic, ""), "others than root can change /usr/bin/theirs"},
+		"a volume that is not here":                      {aRule("r", `under = ["/local"]`, dynamic, "volumes {\nread_only = [\"/srv/here\", \"/srv/gone\"]\n}"), "/srv/gone of volumes.read_only is not on this host"},
+		"an image that is not here":                      {aRule("r", `under = ["/local"]`, dynamic, "rootfs = [\"image\"]\nimages = [\"/srv/gone\"]"), "/srv/gone of images is not on this host"},
+		"a device that is not here":                      {aRule("r", `under = ["/local"]`, dynamic, "devices = [\"/dev/gone\"]"), "/dev/gone of devices is not on this host"},
+		"what a never forbids":                           {aRule("r", `paths = ["/usr/bin/bash"]`, app, "args {\nnone = true\n}") + "never \"n\" {\nusers = [\"app\"]\nexec {\nunder = [\"/usr\"]\n}\n}\n", `never "n" (10-test.hcl:`},
+		"what a never forbids for some tasks only":       {aRule("r", `paths = ["/usr/bin/shred"]`, app, "args {\nnone = true\n}") + "never \"n\" {\nusers = [\"app\"]\nlabels {\nNAMESPACE = [\"a\"]\n}\n}\n", ""},
+		"what a never forbids in part":                   {aRule("r", `paths = ["/usr/bin/bash"]`, dynamic+"\nusers = [\"app\"]", "args {\nnone = true\n}") + "never \"n\" {\nusers = [\"app\"]\n}\n", ""},
+		"who owns what has no owner":                     {aRule("r", `under = ["/local"]`, "users = [\"nobody\"]\nsystem_users = true", ""), "nobody is who owns what has no owner"},
 		"a program that is not here":                     {aRule("r", `paths = ["/usr/bin/none", "/local/none"]`, dynamic, ""), "/usr/bin/none is not on this host"},
 		"no exec":                                        {"rule \"r\" {\n  client = \"nomad\"\n}\n", "it has no exec"},
 		"no user":                                        {"rule \"r\" {\n  client = \"nomad\"\n  exec {\n    any = true\n  }\n}\n", "it has no run_as"},
@@ -64,9 +126,7 @@ func TestLint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, w := range load(t, withClient(row.rules)).Lint(func(p string) bool {
-				return p == "/usr/bin" || slices.Contains([]string{"/usr/bin/bash", "/usr/bin/python3", "/usr/bin/python3.11", "/usr/bin/shred"}, p)
-			}) {
+			for _, w := range load(t, withClient(row.rules)).Lint(lintedHost) {
 				got = append(got, w.Block+": "+w.Text)
 			}
 			text := strings.Join(got, "\n")

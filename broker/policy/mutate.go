@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"nomad-systemd-driver/broker/directive"
 )
 
 // TestResult is what one test says.
@@ -35,8 +37,7 @@ type TestReport struct {
 }
 
 // RunTests asks the policy all tests. If they pass, it takes each single part out
-// of each rule and each never, to see whether a test notices. Quotas are not
-// asked: they take knowledge of the units there are.
+// of each rule and each never, to see whether a test notices.
 func (p *Policy) RunTests(tests []*Test) *TestReport {
 	report := &TestReport{}
 	for _, t := range tests {
@@ -93,6 +94,18 @@ func (p *Policy) mutants(try func(Mutant, *Policy)) {
 				m.Change = "without " + part.key
 				try(m, p.with(uid, &one))
 			}
+			for j, part := range n.parts {
+				for _, less := range part.less {
+					narrower := *n
+					narrower.parts = slices.Clone(n.parts)
+					narrower.parts[j].matches = less.matches
+					one := *c
+					one.nevers = slices.Clone(c.nevers)
+					one.nevers[i] = &narrower
+					m.Change = less.change
+					try(m, p.with(uid, &one))
+				}
+			}
 		}
 	}
 }
@@ -130,6 +143,11 @@ func (l *rule) without(try func(change string, mutated *rule)) {
 		m.runAs.users = maps.Clone(l.runAs.users)
 		delete(m.runAs.users, users[i])
 	})
+	managers := slices.Sorted(maps.Keys(l.runAs.managers))
+	each("run_as.session_users", managers, func(m *rule, i int) {
+		m.runAs.managers = maps.Clone(l.runAs.managers)
+		delete(m.runAs.managers, managers[i])
+	})
 	each("log_drivers", texts(l.logs), func(m *rule, i int) { m.logs = cut(l.logs, i) })
 	profiles := make([]string, 0, len(l.profiles))
 	for _, p := range l.profiles {
@@ -139,7 +157,16 @@ func (l *rule) without(try func(change string, mutated *rule)) {
 		each("profiles", profiles, func(m *rule, i int) { m.profiles = cut(l.profiles, i) })
 	}
 	each("directives.classes", texts(l.directives.classes), func(m *rule, i int) { m.directives.classes = cut(l.directives.classes, i) })
-	each("directives.names", l.directives.names, func(m *rule, i int) { m.directives.names = cut(l.directives.names, i) })
+	each("directives.names", l.directives.names, func(m *rule, i int) {
+		m.directives.names = cut(l.directives.names, i)
+		m.directives.named = setOf(m.directives.names)
+	})
+	l.withoutValues(change)
+	each("capabilities", l.capabilities.names(), func(m *rule, i int) {
+		bit, _ := directive.Capability(l.capabilities.names()[i])
+		m.capabilities.mask &^= bit
+	})
+	each("env.names", texts(l.env), func(m *rule, i int) { m.env = cut(l.env, i) })
 	if l.sessions {
 		change("without sessions = true", func(m *rule) { m.sessions = false })
 	}
@@ -155,6 +182,17 @@ func (l *rule) without(try func(change string, mutated *rule)) {
 	l.withoutLimits(change)
 }
 
+func (l *rule) withoutValues(change func(string, func(*rule))) {
+	for _, name := range slices.Sorted(maps.Keys(l.directives.values)) {
+		for i, v := range l.directives.values[name] {
+			change(fmt.Sprintf("directives.values %s without %q", name, v), func(m *rule) {
+				m.directives.values = maps.Clone(l.directives.values)
+				m.directives.values[name] = cut(l.directives.values[name], i)
+			})
+		}
+	}
+}
+
 func (l *rule) withoutFiles(change func(string, func(*rule))) {
 	f := l.files
 	for i, k := range f.rootfs {
@@ -165,64 +203,11 @@ func (l *rule) withoutFiles(change func(string, func(*rule))) {
 	for i, image := range f.images {
 		change(fmt.Sprintf("images without %q", image), func(m *rule) { m.files.images = cut(f.images, i) })
 	}
+	if f.requireSignature {
+		change("without require_signature = true", func(m *rule) { m.files.requireSignature = false })
+	}
 	for i, d := range f.devices {
 		change(fmt.Sprintf("devices without %q", d), func(m *rule) { m.files.devices = cut(f.devices, i) })
-	}
-}
-
-func (l *rule) withoutMatch(change func(string, func(*rule))) {
-	if l.requireIdentity {
-		change("without require_identity = true", func(m *rule) { m.requireIdentity = false })
-	}
-	for i, label := range l.labels {
-		change("labels without "+label.name, func(m *rule) { m.labels = cut(l.labels, i) })
-		for j, p := range label.patterns {
-			change(fmt.Sprintf("labels %s without %q", label.name, p), func(m *rule) {
-				m.labels = slices.Clone(l.labels)
-				m.labels[i].patterns = cut(label.patterns, j)
-			})
-		}
-	}
-	if l.networks != nil {
-		change("without network", func(m *rule) { m.networks = nil })
-		for i, n := range l.networks {
-			change(fmt.Sprintf("network without %q", n), func(m *rule) { m.networks = cut(l.networks, i) })
-		}
-	}
-	if l.args == nil {
-		return
-	}
-	change("without args", func(m *rule) { m.args = nil })
-	args := func(what string, edit func(*argsMatcher)) {
-		change(what, func(m *rule) {
-			edited := *l.args
-			edit(&edited)
-			m.args = &edited
-		})
-	}
-	for i, p := range l.args.first {
-		args(fmt.Sprintf("args.first without %q", p), func(m *argsMatcher) { m.first = cut(l.args.first, i) })
-	}
-	for i, p := range l.args.each {
-		args(fmt.Sprintf("args.each without %q", p), func(m *argsMatcher) { m.each = cut(l.args.each, i) })
-	}
-}
-
-func (l *rule) withoutLimits(change func(string, func(*rule))) {
-	lim := l.limits
-	if lim.memoryUnlimited {
-		change("limits without memory_unlimited = true", func(m *rule) { m.limits.memoryUnlimited = false })
-	} else if lim.memoryMax != defaultMemoryMax {
-		change("limits without memory_max", func(m *rule) { m.limits.memoryMax = maxMemoryMax })
-	}
-	if lim.tasksMax != defaultTasksMax {
-		change("limits without tasks_max", func(m *rule) { m.limits.tasksMax = maxTasksMax })
-	}
-	if lim.cpuPercent != 0 {
-		change("limits without cpu_percent", func(m *rule) { m.limits.cpuPercent = 0 })
-	}
-	if lim.cpuWeight != 0 {
-		change("limits without cpu_weight", func(m *rule) { m.limits.cpuWeight = 0 })
 	}
 }
 

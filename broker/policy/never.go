@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	neverSchema = schema{[]string{"client", "devices", "profiles", "rootfs", "sessions", "users"}, []string{"args", "directives", "exec", "labels"}}
+	neverSchema = schema{[]string{"capabilities", "client", "devices", "profiles", "rootfs", "sessions", "user_manager", "users"}, []string{"args", "directives", "exec", "labels"}}
 	neverExec   = schema{attributes: []string{"under", "paths"}}
 	neverArgs   = schema{attributes: []string{"any"}}
 )
@@ -29,12 +29,28 @@ type never struct {
 type neverPart struct {
 	key     string
 	subject string
-	matches func(c *client, r *Request) bool
+	matches neverMatch
 	value   func(r *Request) string
+	// all is whether the part surely matches all that the rule allows; nil for no.
+	all func(l *rule) bool
+	// less are the part without one of its values each, if it has several.
+	less []lessPart
+}
+
+type neverMatch func(c *client, r *Request) bool
+
+type lessPart struct {
+	change  string
+	matches neverMatch
 }
 
 func (n *never) matches(c *client, r *Request) bool {
 	return !slices.ContainsFunc(n.parts, func(p neverPart) bool { return !p.matches(c, r) })
+}
+
+// coversAll is whether n surely forbids all that the rule allows.
+func (n *never) coversAll(l *rule) bool {
+	return !slices.ContainsFunc(n.parts, func(p neverPart) bool { return p.all == nil || !p.all(l) })
 }
 
 func (n *never) denial(r *Request) *Denial {
@@ -83,91 +99,6 @@ func (c *compiler) neverClients(r *reader) []*client {
 	return []*client{cl}
 }
 
-func (c *compiler) neverParts(r *reader, cl *client) []neverPart {
-	var parts []neverPart
-	add := func(key, subject string, value func(*Request) string, matches func(*client, *Request) bool) {
-		parts = append(parts, neverPart{key, subject, matches, value})
-	}
-	if b := r.block("exec", neverExec); b != nil {
-		under, paths := b.paths("under"), b.paths("paths")
-		if len(under)+len(paths) == 0 {
-			b.fail(b.head, "%s needs under or paths", b.title)
-		}
-		add("exec", "command", func(r *Request) string { return r.Command }, func(_ *client, r *Request) bool {
-			return programIn(under, paths, r.Command)
-		})
-	}
-	if b := r.block("args", neverArgs); b != nil {
-		patterns := b.patterns("any")
-		if len(patterns) == 0 {
-			b.fail(b.head, "%s needs any, a list of patterns", b.title)
-		}
-		add("args", "args", func(*Request) string { return "" }, func(_ *client, r *Request) bool {
-			return slices.ContainsFunc(r.Args, func(arg string) bool { return anyMatches(patterns, arg) })
-		})
-	}
-	if r.has("users") {
-		uids := map[uint32]bool{}
-		for _, v := range r.list("users") {
-			u, _ := c.lookUp(r, v)
-			uids[u.UID] = true
-		}
-		add("users", "user", func(r *Request) string { return r.User }, func(cl *client, r *Request) bool {
-			return slices.ContainsFunc(cl.rules, func(l *rule) bool {
-				u, ok := l.runAs.users[r.User]
-				return ok && uids[u.UID]
-			})
-		})
-	}
-	if b := r.block("directives", directivesSchema); b != nil {
-		m := directivesOf(b)
-		add("directives", "directives", func(r *Request) string {
-			names := make([]string, 0, len(r.Directives))
-			for _, d := range r.Directives {
-				names = append(names, d.Name)
-			}
-			return strings.Join(names, " ")
-		}, func(_ *client, r *Request) bool { return slices.ContainsFunc(r.Directives, m.mentions) })
-	}
-	if all := r.list("profiles"); all != nil {
-		forbidden := map[string]bool{}
-		for _, v := range all {
-			if c.profiles[v.text] == nil {
-				r.fail(v.at, "there is no profile %q", v.text)
-			}
-			forbidden[v.text] = true
-		}
-		// Without a name the request has the first profile of its rule, which the
-		// operator chose.
-		add("profiles", "profile", func(r *Request) string { return r.Profile }, func(_ *client, r *Request) bool { return forbidden[r.Profile] })
-	}
-	if labels := labelsOf(r, cl.LabelPrefix()); labels != nil {
-		add("labels", "labels", func(r *Request) string { return labels[0].name + "=" + r.Labels[labels[0].name] },
-			func(_ *client, r *Request) bool { return labelsMatch(labels, r) == nil })
-	}
-	if devices := r.paths("devices"); devices != nil {
-		add("devices", "device", deviceNames, func(_ *client, r *Request) bool {
-			return slices.ContainsFunc(r.Devices, func(d Device) bool { return slices.Contains(devices, d.Path) })
-		})
-	}
-	if kinds := r.rootfsKinds(); kinds != nil {
-		add("rootfs", "rootfs", func(r *Request) string { return string(r.Rootfs.Kind) },
-			func(_ *client, r *Request) bool { return slices.Contains(kinds, r.Rootfs.kind()) })
-	}
-	if r.boolean("sessions") {
-		add("sessions", "session", func(r *Request) string { return r.Command }, func(_ *client, r *Request) bool { return r.Session })
-	}
-	return parts
-}
-
-func deviceNames(r *Request) string {
-	names := make([]string, 0, len(r.Devices))
-	for _, d := range r.Devices {
-		names = append(names, d.Path)
-	}
-	return strings.Join(names, " ")
-}
-
 // paths is a list of clean absolute paths.
 func (r *reader) paths(name string) []string {
 	var all []string
@@ -186,7 +117,22 @@ func programIn(under, paths []string, command string) bool {
 	return slices.Contains(paths, command) || slices.ContainsFunc(under, func(dir string) bool { return below(dir, command) })
 }
 
-func (m *directivesMatcher) mentions(set Directive) bool {
-	d, ok := directive.Lookup(set.Name)
-	return ok && (slices.Contains(m.names, set.Name) || slices.Contains(m.classes, d.ClassOf(set.Lines)))
+// mentions reports whether any directive of r is one of the matcher's.
+func (m *directivesMatcher) mentions(r *Request) bool {
+	classes := r.classesOf()
+	for i, set := range r.Directives {
+		if slices.Contains(m.names, set.Name) || classes[i] != "" && slices.Contains(m.classes, classes[i]) ||
+			slices.ContainsFunc(set.Lines, func(line string) bool { return slices.Contains(m.values[set.Name], line) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// asks reports whether r asks for any of the capabilities.
+func (m capabilitiesMatcher) asks(r *Request) bool {
+	return slices.ContainsFunc(r.Directives, func(set Directive) bool {
+		d, ok := directive.Lookup(set.Name)
+		return ok && set.Name == ambient && d.AddedCapabilities(nil, set.Lines)&m.mask != 0
+	})
 }

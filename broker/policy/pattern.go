@@ -12,23 +12,19 @@ type pattern string
 
 // matches takes time that grows with the product of the two lengths at most.
 func (p pattern) matches(s string) bool {
-	parts := strings.Split(string(p), "*")
-	if len(parts) == 1 {
-		return s == string(p)
+	first, more, star := strings.Cut(string(p), "*")
+	if !star {
+		return s == first
 	}
-	rest, ok := strings.CutPrefix(s, parts[0])
-	if !ok {
-		return false
-	}
-	last := len(parts) - 1
-	for _, part := range parts[1:last] {
-		_, after, ok := strings.Cut(rest, part)
-		if !ok {
-			return false
+	rest, ok := strings.CutPrefix(s, first)
+	for ok {
+		var part string
+		if part, more, star = strings.Cut(more, "*"); !star {
+			return strings.HasSuffix(rest, part)
 		}
-		rest = after
+		_, rest, ok = strings.Cut(rest, part)
 	}
-	return strings.HasSuffix(rest, parts[last])
+	return false
 }
 
 // leavesPath reports whether s holds ".." as a part of a path, with which text

@@ -66,10 +66,13 @@ type rule struct {
 	limits limits
 	logs   []LogDriver
 	// profiles are what a job may choose from; the first is taken if it does not.
-	profiles   []*Profile
-	directives directivesMatcher
-	volumes    volumesMatcher
-	files      files
+	profiles     []*Profile
+	directives   directivesMatcher
+	capabilities capabilitiesMatcher
+	// env lets names through that are guarded, see guardedEnv.
+	env     []pattern
+	volumes volumesMatcher
+	files   files
 	// labels, args and networks are free where a rule does not mention them.
 	labels   []labelMatcher
 	args     *argsMatcher
@@ -92,13 +95,17 @@ type runAsMatcher struct {
 	dynamic bool
 	users   map[string]User
 	groups  map[string]Group
+	// managers are those of the users in whose own service manager tasks may run.
+	managers map[string]bool
 }
 
 // directivesMatcher allows directives by class, where the profile does not set
-// them, and by name, whatever the profile says.
+// them, by name, and by name and value, whatever the profile says.
 type directivesMatcher struct {
 	classes []directive.Class
 	names   []string
+	named   *directiveSet // of names
+	values  map[string][]string
 }
 
 type limits struct {

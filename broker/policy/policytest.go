@@ -7,9 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strconv"
-
-	"nomad-systemd-driver/broker/directive"
 )
 
 // testSuffix is that of files with tests; they are no part of the policy.
@@ -19,12 +16,14 @@ var (
 	testFileSchema = schema{[]string{"version"}, []string{"test"}}
 	testSchema     = schema{
 		[]string{
-			"allow", "args", "client", "command", "cpu_percent", "cpu_weight", "deny", "devices", "group", "identity", "image", "log_driver", "memory_max",
-			"memory_unlimited", "mount_images", "network", "never", "profile", "rootfs", "session", "supplementary_groups", "tasks_max", "user",
+			"allow", "args", "capabilities", "client", "command", "cpu_percent", "cpu_weight", "credentials", "deny", "devices", "group", "identity", "image", "log_driver", "memory_max",
+			"memory_unlimited", "mount_images", "network", "never", "profile", "rootfs", "session", "signature", "supplementary_groups", "tasks_max", "user", "user_manager",
 		},
-		[]string{"directives", "labels", "volumes"},
+		[]string{"directives", "env", "labels", "running", "volumes"},
 	}
 )
+
+var runningSchema = schema{attributes: []string{"memory", "starts", "units"}}
 
 // Test is a request, and what the operator wants the policy to answer.
 type Test struct {
@@ -40,6 +39,7 @@ type Test struct {
 	allow, deny, never string
 	// identity is whether the labels are proven.
 	identity bool
+	running  Usage // what the units of the rule are and have already
 }
 
 // LoadTests reads each file named *.policytest.hcl in the root of fsys. An error in
@@ -91,7 +91,7 @@ func testOf(name string, r *reader) *Test {
 	t := &Test{
 		Name: name, File: r.src.name, Line: r.src.lineOf(r.head.start),
 		client: optional("client", ""), allow: optional("allow", ""), deny: optional("deny", ""),
-		never: optional("never", ""), identity: r.boolean("identity"), labels: map[string]string{},
+		never: optional("never", ""), identity: r.boolean("identity"),
 	}
 	if expected := slices.DeleteFunc([]string{t.allow, t.deny, t.never}, func(s string) bool { return s == "" }); len(expected) != 1 {
 		r.fail(r.head, `%s needs one of allow = "RULE", deny = "SUBJECT" and never = "NAME"`, r.title)
@@ -99,6 +99,7 @@ func testOf(name string, r *reader) *Test {
 	q := &t.request
 	q.ID, q.Name = "test", []string{"test"}
 	q.Command, q.User, q.Profile = r.str("command", `"/local/server"`).text, optional("user", ""), optional("profile", "")
+	q.UserManager = r.boolean("user_manager")
 	q.Rule = optional("session", "")
 	if q.Session = q.Rule != ""; !q.Session {
 		q.LogDriver = LogDriver(optional("log_driver", string(LogFDs)))
@@ -110,7 +111,7 @@ func testOf(name string, r *reader) *Test {
 	for _, v := range r.list("supplementary_groups") {
 		q.SupplementaryGroups = append(q.SupplementaryGroups, v.text)
 	}
-	q.Rootfs = Rootfs{Kind: RootfsKind(optional("rootfs", string(RootfsMinimal))), Image: optional("image", "")}
+	q.Rootfs = Rootfs{Kind: RootfsKind(optional("rootfs", string(RootfsMinimal))), Image: optional("image", ""), Signature: optional("signature", "")}
 	for i, v := range r.list("mount_images") {
 		q.Volumes = append(q.Volumes, Volume{Source: v.text, Destination: fmt.Sprintf("/images/%d", i), ReadOnly: true, Image: true})
 	}
@@ -120,74 +121,10 @@ func testOf(name string, r *reader) *Test {
 	r.testVolumes(q)
 	r.testResources(q)
 	r.testDirectives(q)
-	if b := r.open("labels"); b != nil {
-		for _, key := range slices.Sorted(maps.Keys(b.body.Attributes)) {
-			t.labels[key] = b.str(key, `"text"`).text
-		}
-	}
+	t.running = r.testRunning()
+	t.labels = r.texts("labels")
+	q.Env = r.texts("env")
 	return t
-}
-
-// testVolumes asks for each source at a destination that nothing else has.
-func (r *reader) testVolumes(q *Request) {
-	b := r.block("volumes", volumesSchema)
-	if b == nil {
-		return
-	}
-	for _, key := range volumesSchema.attributes {
-		for _, v := range b.list(key) {
-			destination := fmt.Sprintf("/volumes/%d", len(q.Volumes))
-			q.Volumes = append(q.Volumes, Volume{Source: v.text, Destination: destination, ReadOnly: key == "read_only"})
-		}
-	}
-}
-
-func (r *reader) testResources(q *Request) {
-	q.Resources.MemoryMax = 64 << 20
-	if q.Resources.MemoryUnlimited = r.boolean("memory_unlimited"); q.Resources.MemoryUnlimited {
-		q.Resources.MemoryMax = 0
-	}
-	if r.has("memory_max") {
-		q.Resources.MemoryMax = r.size("memory_max")
-	}
-	if r.has("tasks_max") {
-		q.Resources.TasksMax = r.number("tasks_max", "512", 1, maxTasksMax)
-	}
-	if r.has("cpu_weight") {
-		q.Resources.CPUWeight = r.number("cpu_weight", "100", 1, maxCPUWeight)
-	}
-}
-
-func (r *reader) testDirectives(q *Request) {
-	lines := map[string][]string{}
-	if b := r.open("directives"); b != nil {
-		for _, name := range slices.Sorted(maps.Keys(b.body.Attributes)) {
-			for _, v := range b.list(name) {
-				lines[name] = append(lines[name], v.text)
-			}
-			d, ok := directive.Lookup(name)
-			if !ok {
-				b.fail(b.at(name), "there is no directive %s", name)
-			} else if _, err := d.Settings(lines[name]); err != nil && d.Refusal() == "" {
-				b.fail(b.at(name), "%v", err)
-			}
-		}
-	}
-	if r.has("cpu_percent") { // the language has no "%"
-		lines["CPUQuota"] = []string{strconv.FormatUint(r.number("cpu_percent", "150", 1, maxCPUPercent), 10) + "%"}
-	}
-	if r.has("network") {
-		switch v := r.str("network", `"none"`); Network(v.text) {
-		case NetworkNone:
-			lines["PrivateNetwork"] = []string{"yes"}
-		case NetworkHost:
-		default:
-			r.fail(v.at, "%q is not a network; known: host, none", v.text)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		q.Directives = append(q.Directives, Directive{name, lines[name]})
-	}
 }
 
 // open is a block that may hold any attributes; nil if it is not written.
@@ -223,6 +160,11 @@ func (t *Test) run(p *Policy) string {
 	}
 	r.Directories = Directories{Alloc: c.AllocRoot + "/test/alloc", Local: c.AllocRoot + "/test/task/local", Secrets: c.AllocRoot + "/test/task/secrets"}
 	d, err := p.Decide(c.Peer(), &r)
+	if err == nil {
+		if key := d.Quota().Exceeded(t.running, r.Resources.MemoryMax, r.Session); key != "" {
+			err = &Denial{Subject: "quota", Value: key, Reason: fmt.Sprintf("beyond quotas.%s of rule %q", key, d.Rule())}
+		}
+	}
 	switch {
 	case err == nil && t.allow == d.Rule():
 		return ""

@@ -3,6 +3,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,7 @@ func TestShippedPolicies(t *testing.T) {
 	if err != nil || len(dirs) < 5 {
 		t.Fatalf("found %v, %v", dirs, err)
 	}
+	var rows []string
 	for _, path := range append(dirs, starterPolicy+"/10-nomad.hcl") {
 		dir := filepath.Dir(path)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
@@ -41,8 +43,35 @@ func TestShippedPolicies(t *testing.T) {
 					t.Errorf("%s:%d: no test notices: %s, %s", m.File, m.Line, m.Block, m.Change)
 				}
 			}
-			t.Logf("%d tests, %d parts", len(tests), len(report.Mutants))
+			noticed := len(report.Mutants)
+			for _, m := range report.Mutants {
+				if m.KilledBy == "" {
+					noticed--
+				}
+			}
+			rows = append(rows, fmt.Sprintf("| %s | %d | %d | %d of %d |", filepath.Base(dir), len(p.Explain(policy.Peer{UID: nomadUID}, allowedRequest()).Rules), len(tests), noticed, len(report.Mutants)))
 		})
+	}
+	coverageIs(t, rows)
+}
+
+const coverageHead = "| policy | rules | tests | parts that a test notices |\n|---|---|---|---|\n"
+
+// coverageIs compares the table at the end of examples/policies/README.md, or writes it.
+func coverageIs(t *testing.T, rows []string) {
+	t.Helper()
+	const page = "../../examples/policies/README.md"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, is, ok := strings.Cut(string(text), coverageHead)
+	if want := strings.Join(rows, "\n") + "\n"; *update {
+		if err := os.WriteFile(page, []byte(before+coverageHead+want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if !ok || is != want {
+		t.Errorf("the table in %s is\n%s, want\n%s (run with -update)", page, is, want)
 	}
 }
 

@@ -12,10 +12,10 @@ func (p *Policy) IgnoringArgs() (without *Policy, said bool) {
 		one := *c
 		one.rules = slices.Clone(c.rules)
 		for i, l := range c.rules {
-			if l.args != nil {
+			if !l.args.free() {
 				said = true
 				free := *l
-				free.args = nil
+				free.args = &argsMatcher{unknown: true}
 				one.rules[i] = &free
 			}
 		}

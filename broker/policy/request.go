@@ -33,6 +33,8 @@ type Request struct {
 	Env     map[string]string
 	// User is the name of a user; empty asks for an ephemeral uid.
 	User string
+	// UserManager asks for the control group of the user's own service manager.
+	UserManager bool
 	// Group is the name of a group; empty takes the user's own.
 	Group string
 	// SupplementaryGroups are names of groups, each once and sorted.
@@ -49,6 +51,9 @@ type Request struct {
 	Rootfs Rootfs
 	// Devices are device nodes that the unit may use.
 	Devices []Device
+	// NetworkNamespace is the path of a network namespace of the host to run in; empty
+	// for none.
+	NetworkNamespace string
 	// Volumes are what the unit sees of the host beyond its own directories.
 	Volumes []Volume
 	// Directives are further directives, each once and sorted by name.
@@ -61,6 +66,8 @@ type Request struct {
 	// Rule allowed: only that rule can allow the session.
 	Session bool
 	Rule    string
+
+	memo *memo // of the decision that is under way, else nil
 }
 
 // Directories are the host's directories that a unit sees as /alloc, /local and
@@ -105,6 +112,7 @@ type LogRate struct {
 // clone is a copy that shares no memory with r.
 func (r *Request) clone() *Request {
 	c := *r
+	c.memo = nil
 	c.Name = slices.Clone(r.Name)
 	c.Labels = maps.Clone(r.Labels)
 	c.Args = slices.Clone(r.Args)

@@ -182,7 +182,7 @@ func thousandRules() string {
 	b.WriteString(oneClient)
 	for i := range 1000 {
 		fmt.Fprintf(&b, "rule \"rule-%04d\" {\n client = \"nomad\"\n log_drivers = [\"fds\"]\nexec {\n under = [\"/local\", \"/usr/bin\"]\n}\n"+
-			"run_as {\n dynamic_user = true\n users = [\"app\", \"www-data\"]\n}\nlimits {\n tasks_max = %d\n}\n}\n", i, 1+i)
+			"run_as {\n dynamic_user = true\n users = [\"app\", \"www-data\"]\n system_users = true\n}\nlimits {\n tasks_max = %d\n}\n}\n", i, 1+i)
 	}
 	return b.String()
 }

@@ -32,6 +32,21 @@ var ownPlaces = []string{
 	"/run/systemd", "/sbin", "/secrets", "/sys", "/tmp", "/usr", "/var/tmp",
 }
 
+// Showable tells whether a policy can let tasks of a client see dir of the host, and
+// whether a volume can be at this place of a task's view.
+func Showable(dir, allocRoot string) (source, destination bool) {
+	return !overlaps(closedToTasks, dir) && !overlap(allocRoot, dir), !isOwn(dir)
+}
+
+func overlaps(places []string, dir string) bool {
+	return slices.ContainsFunc(places, func(place string) bool { return overlap(place, dir) })
+}
+
+// isOwn reports whether path is a part of every task's own view.
+func isOwn(path string) bool {
+	return path == "/" || slices.ContainsFunc(ownPlaces, func(place string) bool { return path == place || below(place, path) })
+}
+
 func (c *compiler) volumesOf(r *reader) volumesMatcher {
 	var m volumesMatcher
 	if r == nil {
@@ -84,12 +99,13 @@ func volumeProblem(l *rule, v Volume) string {
 	if v.ReadOnly {
 		allowed = slices.Concat(allowed, l.volumes.readOnly)
 	}
-	place := slices.IndexFunc(ownPlaces, func(place string) bool { return v.Destination == place || below(place, v.Destination) })
 	switch {
 	case !cleanAbsolute(v.Source) || !cleanAbsolute(v.Destination):
 		return `source and destination must be absolute paths without "//", "." and ".."`
-	case v.Destination == "/" || place >= 0:
+	case isOwn(v.Destination):
 		return "the destination is a part of every task's own view; choose a directory such as /data or /srv/data"
+	case v.Image && l.files.requireSignature:
+		return "its rule wants images signed, which those of mount_images cannot be; ask the operator for a rule without require_signature"
 	case v.Image && anchorOf(l.files.images, v.Source) != "":
 		return ""
 	case v.Image:

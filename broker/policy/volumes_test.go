@@ -86,3 +86,23 @@ func TestClosedPlaces(t *testing.T) {
 		}
 	}
 }
+
+// TestShowable: it says of each directory what a policy that lists it comes to.
+func TestShowable(t *testing.T) {
+	for _, dir := range []string{"/opt/app", "/etc/app", "/etc", "/run/app", "/var/tmp/x", "/var/lib/nomad/alloc/x", "/var/lib", "/srv", "/usr/share", "/tmp", "/dev/shm"} {
+		source, destination := policy.Showable(dir, "/var/lib/nomad/alloc")
+		text := strings.Replace(withVolumes, `["/usr/share/web", "/srv"]`, `["`+dir+`"]`, 1)
+		p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, host(t), nil)
+		if (err == nil) != source {
+			t.Errorf("%s: a policy that lists it: %v; source is %t", dir, err, source)
+		}
+		if err != nil {
+			p = load(t, withVolumes)
+		}
+		r := allowedRequest()
+		r.Volumes = []policy.Volume{{Source: "/srv/data", Destination: dir, ReadOnly: true}}
+		if _, err := p.Decide(policy.Peer{UID: nomadUID}, r); (err == nil) != destination {
+			t.Errorf("%s as a destination: %v; destination is %t", dir, err, destination)
+		}
+	}
+}

@@ -20,5 +20,6 @@ rule "media" {
     dynamic_user = true
     users        = ["app", "www-data"]
     groups       = ["media"]
+    system_users = true
   }
 }

@@ -73,6 +73,19 @@ rule "offline" {
   }
 }
 
+rule "namespace" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+  network     = ["/run/netns/web"]
+  profiles    = ["default", "network-off"]
+  exec {
+    paths = ["/usr/bin/netstat"]
+  }
+  run_as {
+    dynamic_user = true
+  }
+}
+
 rule "cpu" {
   client      = "nomad"
   log_drivers = ["fds"]

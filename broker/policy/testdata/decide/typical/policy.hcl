@@ -39,7 +39,8 @@ rule "host-tools" {
   }
 
   run_as {
-    users = ["www-data", "app"]
+    users        = ["www-data", "app"]
+    system_users = true
   }
 
   limits {

@@ -1,0 +1,15 @@
+version = 1
+
+client "nomad" {
+  user        = "nomad"
+  unit_prefix = "nomad"
+  slice       = "brokerd-nomad.slice"
+  alloc_root  = "/var/lib/nomad/alloc"
+  max_units   = 1000
+}
+
+rule "r" {
+  client = "nomad"
+  log_drivers = ["fds"]
+  devices = ["/dev/fuse", "/dev/shm/fuse"]
+}
