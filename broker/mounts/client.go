@@ -48,6 +48,15 @@ func (c Client) Unstage(ctx context.Context, unit string) error {
 	return nil
 }
 
+// CheckDevices is an error, a [*DeviceError], if PID 1 would find at one of the paths what
+// no unit can have. The broker itself does not see the host's /dev.
+func (c Client) CheckDevices(ctx context.Context, paths []string) error {
+	if err := c.call(ctx, request{Devices: paths}, nil); err != nil {
+		return fmt.Errorf("cannot look at the devices: %w", err)
+	}
+	return nil
+}
+
 // Staged lists the units for which there are mounts.
 func (c Client) Staged() ([]string, error) {
 	entries, err := os.ReadDir(c.Dir)
@@ -88,7 +97,12 @@ func (c Client) call(ctx context.Context, r request, fds []int) error {
 	if err != nil {
 		return fmt.Errorf("systemd-brokerd-mounts.service gave no answer: %w", err)
 	}
-	if a.Error != "" {
+	switch {
+	case a.ReadOnly != nil:
+		return a.ReadOnly
+	case a.Device != nil:
+		return a.Device
+	case a.Error != "":
 		return errors.New(a.Error)
 	}
 	return nil

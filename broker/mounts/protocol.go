@@ -15,10 +15,12 @@ import (
 const maxMessage = 64 << 10
 
 // request is one message to the server: descriptors of the mounts are attached to
-// it, in their order. Without Mounts it takes back those of the unit.
+// it, in their order. Without Mounts it takes back those of the unit; with Devices it
+// looks at these and does nothing.
 type request struct {
-	Unit   string `json:"unit"`
-	Mounts []want `json:"mounts,omitempty"`
+	Unit    string   `json:"unit,omitempty"`
+	Mounts  []want   `json:"mounts,omitempty"`
+	Devices []string `json:"devices,omitempty"`
 }
 
 type want struct {
@@ -32,10 +34,30 @@ type want struct {
 // answer is the server's.
 type answer struct {
 	Error string `json:"error,omitempty"`
+	// ReadOnly or Device is set if that is why.
+	ReadOnly *ReadOnlyError `json:"read_only,omitempty"`
+	Device   *DeviceError   `json:"device,omitempty"`
+}
+
+// ReadOnlyError is a mount that a unit was to write to, on what nobody can write to. A
+// unit is not left to find that out.
+type ReadOnlyError struct {
+	// N is the number of the mount among those of its request.
+	N int `json:"n"`
+}
+
+// Error implements error.
+func (e *ReadOnlyError) Error() string {
+	return fmt.Sprintf("mount %d is of a file system that is read-only", e.N)
 }
 
 func (r *request) check(fds int) error {
 	switch {
+	case len(r.Devices) > 0:
+		if r.Unit != "" || len(r.Mounts) > 0 || fds > 0 {
+			return errors.New("devices are looked at on their own")
+		}
+		return nil
 	case !unitPattern.MatchString(r.Unit):
 		return fmt.Errorf("%q is not the name of a unit", r.Unit)
 	case len(r.Mounts) > maxMounts:

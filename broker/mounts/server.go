@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nomad-systemd-driver/broker/crashpoint"
 )
 
 // Server makes mounts in the mount namespace of its process, which must be that of
@@ -22,6 +24,8 @@ import (
 type Server struct {
 	dir string
 	log *slog.Logger
+	// spare are the user namespaces for mounts whose ids are mapped.
+	spare namespaces
 
 	mu   sync.Mutex
 	busy map[string]*unitLock // units whose mounts are being changed
@@ -59,7 +63,7 @@ func NewServer(dir string, log *slog.Logger) (*Server, error) {
 	if err := unix.Mount("", dir, "", unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("cannot make the mount %s private: %w", dir, err)
 	}
-	return &Server{dir: dir, log: log, busy: make(map[string]*unitLock)}, nil
+	return &Server{dir: dir, log: log, spare: namespaces{make(chan loan)}, busy: make(map[string]*unitLock)}, nil
 }
 
 // mountRoot is whether a descriptor is of the root of a mount.
@@ -75,6 +79,11 @@ func mountRoot(fd int) (bool, error) {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
+	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	serving, served := context.WithCancel(ctx)
+	defer served()
+	keeper.Go(func() { s.spare.keep(serving) })
 	for {
 		accepted, err := l.Accept()
 		if ctx.Err() != nil {
@@ -115,6 +124,8 @@ func (s *Server) answer(conn *net.UnixConn) error {
 	var a answer
 	if err != nil {
 		a.Error = err.Error()
+		a.ReadOnly, _ = errors.AsType[*ReadOnlyError](err)
+		a.Device, _ = errors.AsType[*DeviceError](err)
 		s.log.Warn("request refused", slog.String("BROKER_UNIT", r.Unit), slog.Any("error", err))
 	}
 	return send(conn, a)
@@ -164,6 +175,14 @@ func (s *Server) lock(unit string) (unlock func()) {
 }
 
 func (s *Server) do(r *request, fds []int) error {
+	if len(r.Devices) > 0 {
+		for _, path := range r.Devices {
+			if err := (hostDev{base: "/"}).check(path); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	defer s.lock(r.Unit)()
 	if err := s.unstage(r.Unit); err != nil {
 		return err
@@ -174,10 +193,15 @@ func (s *Server) do(r *request, fds []int) error {
 	if err := os.Mkdir(filepath.Join(s.dir, r.Unit), 0o700); err != nil {
 		return err
 	}
-	maps := mappings{log: s.log}
+	crashpoint.Here("mounts/directory")
+	maps := mappings{from: &s.spare, log: s.log.With(slog.String("BROKER_UNIT", r.Unit))}
 	defer maps.close()
 	for i, w := range r.Mounts {
-		if err := s.stage(Where(s.dir, r.Unit, i), w, fds[i], &maps); err != nil {
+		err := s.stage(Where(s.dir, r.Unit, i), w, fds[i], &maps)
+		if errors.Is(err, errReadOnly) {
+			err = &ReadOnlyError{i}
+		}
+		if err != nil {
 			return errors.Join(err, s.unstage(r.Unit))
 		}
 	}
@@ -199,6 +223,9 @@ func (s *Server) stage(target string, w want, fd int, maps *mappings) error {
 	case !ok:
 		return fmt.Errorf("%s in %s is not what it was a moment ago", w.Path, w.Root)
 	}
+	if err := writable(own, w); err != nil {
+		return err
+	}
 	tree, err := unix.OpenTree(own, "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("cannot clone the mount of %s: %w", w.Path, err)
@@ -216,12 +243,15 @@ func (s *Server) stage(target string, w want, fd int, maps *mappings) error {
 			return fmt.Errorf("cannot map the ids of the mount of %s: %w", w.Path, err)
 		}
 	}
+	crashpoint.Here("mounts/mapped")
 	if err := makeTarget(target, own); err != nil {
 		return err
 	}
+	crashpoint.Here("mounts/target")
 	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("cannot mount %s: %w", w.Path, err)
 	}
+	crashpoint.Here("mounts/moved")
 	return nil
 }
 
@@ -263,6 +293,7 @@ func (s *Server) unstage(unit string) error {
 		if err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("cannot unmount %s: %w", target, err)
 		}
+		crashpoint.Here("mounts/unmounted")
 		// Not RemoveAll: should it be mounted still, nothing in it is touched.
 		if err := os.Remove(target); err != nil {
 			return err

@@ -4,6 +4,7 @@ package mounts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -208,6 +209,40 @@ func TestWhatWasExchangedIsNotMounted(t *testing.T) {
 				t.Errorf("there are mounts of %v", units)
 			}
 		})
+	}
+}
+
+// TestReadOnlyIsNotWrittenTo: a unit that is to write learns it before it starts.
+func TestReadOnlyIsNotWrittenTo(t *testing.T) {
+	w := newWorld(t)
+	place := filepath.Join(w.root, "b")
+	if err := unix.Mount("none", place, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(place, unix.MNT_DETACH) })
+	a := w.open(Mount{Path: "a/local"})
+	_, err := w.Stage(t.Context(), unit, []Mount{a, w.open(Mount{Path: "b"})})
+	if ro, is := errors.AsType[*ReadOnlyError](err); !is || ro.N != 1 {
+		t.Errorf("got %v, want that of mount 1", err)
+	}
+	if units, _ := w.Staged(); len(units) != 0 {
+		t.Errorf("there are mounts of %v", units)
+	}
+	if _, err := w.Stage(t.Context(), unit, []Mount{a, w.open(Mount{Path: "b", ReadOnly: true})}); err != nil {
+		t.Errorf("to read: %v", err)
+	}
+}
+
+// TestMappable: procfs has no mapping on any kernel.
+func TestMappable(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can try")
+	}
+	if ok, fs, err := Mappable("/proc"); ok || fs == "" || err != nil {
+		t.Errorf("/proc: %t, %q, %v", ok, fs, err)
+	}
+	if _, _, err := Mappable("/nonexistent"); err == nil {
+		t.Error("what is not there can be mapped")
 	}
 }
 
