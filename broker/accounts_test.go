@@ -122,14 +122,14 @@ func (w *world) startedFrom(spec *brokerv1.UnitSpec) map[string]string {
 // TestUnitIsToldWhoItIs reads the files while PID 1 starts the unit from them.
 func TestUnitIsToldWhoItIs(t *testing.T) {
 	w := newWorld(t)
-	name := unit.DynamicUserName("nomad", "a/1")
+	name := unit.DynamicUserName("nomad", "a/1", 0)
 	files := w.startedFrom(w.spec("a/1"))
 	passwd, env := files["passwd"], files["environment"]
 	want := account{user: name, uid: unit.DynamicUID(name), groups: []policy.Group{{Name: name, GID: unit.DynamicUID(name)}}}
 	if passwd != want.passwd() {
 		t.Errorf("passwd is %q, want %q", passwd, want.passwd())
 	}
-	if !strings.Contains(env, "HOME=\"/local\"") {
+	if !strings.Contains(env, "HOME=\"/local\"") || !strings.Contains(env, "TMPDIR=\"/tmp\"") {
 		t.Errorf("the environment is %q", env)
 	}
 }

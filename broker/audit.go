@@ -31,8 +31,10 @@ const (
 	fieldUnit      = "BROKER_UNIT"
 	fieldRequestID = "BROKER_REQUEST_ID"
 	fieldReason    = "BROKER_REASON"
-	fieldPolicy    = "BROKER_POLICY_SHA256"
-	fieldPeerUID   = "BROKER_PEER_UID"
+	// fieldPolicy is the policy that decided: in records of a unit's life, and in the
+	// unit itself, the one that it was started under.
+	fieldPolicy  = "BROKER_POLICY_SHA256"
+	fieldPeerUID = "BROKER_PEER_UID"
 	// fieldObject has "journalctl -u UNIT" show what the broker says of the unit.
 	fieldObject = "OBJECT_SYSTEMD_UNIT"
 )
@@ -130,7 +132,7 @@ func (a *audit) started(ctx context.Context, r *record, d *policy.Decision, err 
 	if err != nil {
 		e = eventStartFailed
 	}
-	a.ofUnit(ctx, e, r, err, journal.Field{Name: "BROKER_PROFILE", Value: d.Profile()}, journal.Field{Name: fieldPolicy, Value: d.PolicySHA256()})
+	a.ofUnit(ctx, e, r, err, journal.Field{Name: "BROKER_PROFILE", Value: d.Profile()})
 }
 
 func (a *audit) stopped(ctx context.Context, r *record, err error) {
@@ -157,7 +159,8 @@ func (a *audit) ended(ctx context.Context, r *record, st *systemd.Status) {
 		journal.Field{Name: "BROKER_EXIT_SIGNAL", Value: strconv.Itoa(int(e.GetSignal()))})
 }
 
-// unwanted records a unit that the policy in force would refuse to start.
+// unwanted records a unit that the policy in force, whose hash it has, would refuse to
+// start.
 func (a *audit) unwanted(ctx context.Context, r *record, sha256 string, err error) {
 	a.ofUnit(ctx, eventUnitUnwanted, r, err, journal.Field{Name: fieldPolicy, Value: sha256})
 }
@@ -179,6 +182,9 @@ func (a *audit) ofUnit(ctx context.Context, e *event, r *record, err error, more
 	}
 	if r.session != "" {
 		fields = append(fields, journal.Field{Name: fieldSession, Value: r.session})
+	}
+	if r.policy != "" && e != eventUnitUnwanted {
+		fields = append(fields, journal.Field{Name: fieldPolicy, Value: r.policy})
 	}
 	fields = append(fields, more...)
 	_ = a.write(e, reasonOf(err), append(fields, labelFields(r.labels)...))

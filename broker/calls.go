@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"nomad-systemd-driver/broker/policy"
 )
@@ -33,7 +34,14 @@ func withRequestID(ctx context.Context) context.Context {
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	ctx = withRequestID(ctx)
 	defer s.recovered(info.FullMethod)
-	resp, err = handler(ctx, req)
+	release, err := held(ctx, req)
+	if err == nil {
+		defer release()
+		resp, err = handler(ctx, req)
+	}
+	if err == nil {
+		err = answered(ctx, resp)
+	}
 	if err != nil {
 		return nil, s.failed(ctx, info.FullMethod, err)
 	}
@@ -43,17 +51,59 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	ctx := withRequestID(ss.Context())
 	defer s.recovered(info.FullMethod)
-	return s.failed(ctx, info.FullMethod, handler(srv, contextStream{ss, ctx}))
+	counted := &countedStream{ServerStream: ss, ctx: ctx, release: func() {}}
+	defer func() { counted.release() }()
+	return s.failed(ctx, info.FullMethod, handler(srv, counted))
 }
 
-// contextStream is a stream with the request's id in its context.
-type contextStream struct {
+// countedStream is a stream with the request's id in its context, whose messages count
+// towards what the broker keeps for the client.
+type countedStream struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx     context.Context
+	release func()
 }
 
 // Context implements grpc.ServerStream.
-func (s contextStream) Context() context.Context { return s.ctx }
+func (s *countedStream) Context() context.Context { return s.ctx }
+
+// RecvMsg implements grpc.ServerStream. It is called for the one request.
+func (s *countedStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err != nil {
+		return err
+	}
+	s.release()
+	s.release, err = held(s.ctx, m)
+	return err
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *countedStream) SendMsg(m any) error {
+	if err := answered(s.ctx, m); err != nil {
+		return err
+	}
+	return s.ServerStream.SendMsg(m)
+}
+
+// held counts a request until it is released.
+func held(ctx context.Context, req any) (release func(), err error) {
+	info, err := peerInfoOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	release, err = info.meter.hold(elementsOf(req.(proto.Message).ProtoReflect())) //nolint:forcetypeassert // all of the API are
+	return release, err
+}
+
+// answered counts an answer until it is sent.
+func answered(ctx context.Context, resp any) error {
+	info, err := peerInfoOf(ctx)
+	if err != nil {
+		return err
+	}
+	return info.meter.answer(proto.Size(resp.(proto.Message))) //nolint:forcetypeassert // all of the API are
+}
 
 // failed logs an error once and translates it once.
 func (s *Server) failed(ctx context.Context, method string, err error) error {

@@ -78,7 +78,7 @@ func TestServerEndsAlthoughPID1IsAway(t *testing.T) {
 func TestUnitsThatCannotBeReadBackInTimeAreAnError(t *testing.T) {
 	w := newWorld(t)
 	w.addSession("nomad-web-0123.service")
-	w.pid1.Fail("GetUnit", fakepid1.NoReply)
+	w.pid1.Fail("GetAll", fakepid1.NoReply)
 	ctx, cancel := context.WithTimeout(w.ctx(), 200*time.Millisecond)
 	defer cancel()
 	if adopted, err := w.server.adopt(ctx); err == nil {

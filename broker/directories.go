@@ -26,6 +26,8 @@ type Mounts interface {
 	Unstage(ctx context.Context, unit string) error
 	// Staged lists the units that have some.
 	Staged() ([]string, error)
+	// CheckDevices is an error if PID 1 would bind what no unit can have.
+	CheckDevices(ctx context.Context, paths []string) error
 }
 
 // openat2Works reports why openat2(2) cannot be used. There is no fallback:
@@ -65,7 +67,7 @@ func directoriesOf(d *policy.Decision) (all openMounts, err error) {
 	}
 	for _, v := range r.Volumes {
 		if v.Image {
-			if err := all.openImage("volumes", v.Source); err != nil {
+			if _, err := all.openImage("volumes", v.Source); err != nil {
 				return all, err
 			}
 			continue
@@ -79,17 +81,27 @@ func directoriesOf(d *policy.Decision) (all openMounts, err error) {
 			return all, invalid("volumes", "%s is neither a directory nor a regular file", quote(v.Source))
 		}
 	}
-	if r.Rootfs.Kind != policy.RootfsImage {
-		return all, nil
+	if r.Rootfs.Kind == policy.RootfsImage {
+		return all, all.openRoot(r.Rootfs)
 	}
-	if err := all.openImage("rootfs.image", r.Rootfs.Image); err != nil || r.Rootfs.RootHash == "" {
-		return all, err
+	return all, nil
+}
+
+// openRoot opens the image of a root, and its verity data.
+func (o *openMounts) openRoot(r policy.Rootfs) error {
+	st, err := o.openImage("rootfs.image", r.Image)
+	if err != nil || r.RootHash == "" {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return invalid("rootfs.verity_root_hash", "%s is a directory tree: only a disk image has a root hash", quote(r.Image))
 	}
 	// An image with a partition table may have its verity data in it.
-	if _, err := os.Lstat(r.Rootfs.Image + veritySuffix); errors.Is(err, fs.ErrNotExist) {
-		return all, nil
+	if _, err := os.Lstat(r.Image + veritySuffix); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return all, all.openImage("rootfs.image", r.Rootfs.Image+veritySuffix)
+	_, err = o.openImage("rootfs.image", r.Image+veritySuffix)
+	return err
 }
 
 // veritySuffix is where the verity data of an image is, as systemd has it for
@@ -97,16 +109,16 @@ func directoriesOf(d *policy.Decision) (all openMounts, err error) {
 const veritySuffix = ".verity"
 
 // openImage opens an image, which must be root's alone to change.
-func (o *openMounts) openImage(field, image string) error {
+func (o *openMounts) openImage(field, image string) (*unix.Stat_t, error) {
 	m := mounts.Mount{Root: "/", Path: strings.TrimPrefix(image, "/"), ReadOnly: true}
 	st, err := o.open(field, image, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if st.Uid != 0 || st.Mode&0o022 != 0 {
-		return invalid(field, "others than root can write to %s", quote(image))
+		return nil, invalid(field, "others than root can write to %s", quote(image))
 	}
-	return nil
+	return st, nil
 }
 
 // openMounts are open, and on their way to PID 1.
@@ -129,6 +141,12 @@ func (o *openMounts) open(field, path string, m mounts.Mount) (*unix.Stat_t, err
 	return &st, nil
 }
 
+// tree is whether the first is a directory.
+func (o openMounts) tree() bool {
+	var st unix.Stat_t
+	return unix.Fstat(o[0].FD, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
 func (o openMounts) close() {
 	for _, m := range o {
 		_ = unix.Close(m.FD)
@@ -146,7 +164,14 @@ func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, user 
 	for i := range open[:3] {
 		open[i].Map = user
 	}
+	if h.RootHashSignature, err = signatureAt(d.Request().Rootfs.Signature); err != nil {
+		return nil, err
+	}
 	paths, err := s.config.Mounts.Stage(ctx, r.unit, open)
+	if ro, is := errors.AsType[*mounts.ReadOnlyError](err); is && ro.N < len(open) {
+		return nil, invalid("directories", "/%s is on a file system that is mounted read-only, so that nobody can write to it; "+
+			"a volume can be read with read_only = true of volume_mount, or bind_ro", filepath.Join(open[ro.N].Root, open[ro.N].Path)[1:])
+	}
 	if err != nil {
 		return nil, &unavailableError{err}
 	}
@@ -154,14 +179,21 @@ func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, user 
 	for i, v := range d.Request().Volumes {
 		h.Volumes = append(h.Volumes, unit.Volume{Source: paths[3+i], Destination: v.Destination, ReadOnly: v.ReadOnly, Image: v.Image})
 	}
-	s.showRoot(d, h, paths[3+len(h.Volumes):])
+	image := 3 + len(h.Volumes)
+	s.showRoot(d, h, open[image:], paths[image:])
 	return func() { s.unstage(context.WithoutCancel(ctx), r.unit) }, nil
 }
 
-// unstage takes back what was staged for a unit. What it cannot take back shows
-// nobody but root anything, and the next broker takes it back.
+// unstage takes back what was staged for a unit. It asks twice: the process that mounts
+// may have died meanwhile, and PID 1 starts it again. What it cannot take back shows
+// nobody but root anything; the removal of the unit takes it back, or the next broker.
 func (s *Server) unstage(ctx context.Context, name string) {
-	if err := s.config.Mounts.Unstage(ctx, name); err != nil {
+	err := s.config.Mounts.Unstage(ctx, name)
+	if err != nil {
+		err = s.config.Mounts.Unstage(ctx, name)
+	}
+	if err != nil {
+		s.units.staged(name)
 		s.log.Error("cannot take back mounts", slog.String("BROKER_UNIT", name), slog.Any("error", err))
 	}
 }
@@ -176,7 +208,7 @@ func (s *Server) clearStaged(ctx context.Context) error {
 	}
 	for _, name := range staged {
 		if s.units.starting(name) {
-			s.units.stagedBefore(name)
+			s.units.staged(name)
 			continue
 		}
 		s.unstage(ctx, name)
@@ -200,7 +232,7 @@ func (s *Server) rootFor(r *record, d *policy.Decision) (string, error) {
 		root := filepath.Join(s.dirs.roots, r.unit)
 		return root, s.makeHostRoot(root, d.Request())
 	}
-	own := len(d.Request().Volumes) > 0
+	own := len(d.Request().Volumes) > 0 || r.manager != 0
 	for _, v := range d.Values() {
 		own = own || v.Name == "TemporaryFileSystem"
 	}

@@ -4,11 +4,13 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 
 	"nomad-systemd-driver/broker/mounts"
@@ -38,7 +40,7 @@ func TestUnitIsShownWhatWasStaged(t *testing.T) {
 		asked = append(asked, m)
 	}
 	// By the name of its user, whose uid nobody has here.
-	uid := unit.DynamicUID(unit.DynamicUserName("nomad", "a/1"))
+	uid := unit.DynamicUID(unit.DynamicUserName("nomad", "a/1", 0))
 	to := &mounts.User{UID: uid, GID: uid}
 	want := []mounts.Mount{
 		{Root: w.alloc, Path: "x/alloc", SameMount: true, Map: to},
@@ -96,6 +98,55 @@ func TestVolumesThatCannotBe(t *testing.T) {
 	}
 }
 
+// TestStartUnitRefusesWhatIsNoDirectory, and waits for nobody at the other end of a FIFO.
+func TestStartUnitRefusesWhatIsNoDirectory(t *testing.T) {
+	w := newWorld(t)
+	local := w.spec("a/1").GetDirectories().GetLocal()
+	for name, make := range map[string]func() error{
+		"a file":   func() error { return os.WriteFile(local, nil, 0o644) },
+		"a FIFO":   func() error { return unix.Mkfifo(local, 0o644) },
+		"a socket": func() error { return unix.Mknod(local, unix.S_IFSOCK|0o644, 0) },
+	} {
+		if err := errors.Join(os.RemoveAll(local), make()); err != nil {
+			t.Fatal(err)
+		}
+		w.own(local)
+		_, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: w.spec("a/1")})
+		t.Log(name)
+		wantCode(t, err, codes.InvalidArgument, "directory")
+	}
+	if n := len(w.pid1.Calls("StartTransientUnit")); n != 0 {
+		t.Errorf("PID 1 was asked for %d units", n)
+	}
+}
+
+// TestReadOnlySourceIsAMistakeOfTheJob, which no second try mends.
+func TestReadOnlySourceIsAMistakeOfTheJob(t *testing.T) {
+	w := newWorld(t)
+	w.mounts.fail = fmt.Errorf("cannot prepare: %w", &mounts.ReadOnlyError{N: 3})
+	_, err := w.tryVolume("a/1", &brokerv1.Volume{Source: "/usr/share", Destination: "/data", ReadOnly: true})
+	wantCode(t, err, codes.InvalidArgument, "/usr/share is on a file system that is mounted read-only")
+}
+
+// TestDeviceOfAnotherKindIsAMistakeOfTheJob, and one that cannot be looked at is not.
+func TestDeviceOfAnotherKindIsAMistakeOfTheJob(t *testing.T) {
+	w := newWorld(t)
+	try := func() error {
+		spec := w.spec("a/1")
+		spec.Devices = []*brokerv1.Device{{Path: "/dev/fuse", Permissions: "rw"}}
+		_, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: spec})
+		return err
+	}
+	w.mounts.fail = fmt.Errorf("cannot look: %w", &mounts.DeviceError{Path: "/dev/fuse", Problem: "is not a device"})
+	wantCode(t, try(), codes.InvalidArgument, `"/dev/fuse" is not a device`)
+	w.mounts.fail = errors.New("cannot reach it")
+	wantCode(t, try(), codes.Unavailable, "cannot reach it")
+	w.mounts.fail = nil
+	if err := try(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStartWithoutMountsCanBeTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	w.mounts.fail = errors.New("cannot reach it")
@@ -129,5 +180,27 @@ func TestNextBrokerTakesBackWhatItsLastLeft(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(w.run, "roots", name)); err != nil {
 		t.Errorf("the root of a unit that runs is gone: %v", err)
+	}
+}
+
+// TestMountsThatStayAreTakenBackWithTheUnit: the process that mounts may die while it
+// takes back those of a start.
+func TestMountsThatStayAreTakenBackWithTheUnit(t *testing.T) {
+	for stuck, atStart := range []int{0, 0, 1, 1} { // it is asked twice
+		w := newWorld(t)
+		w.mounts.stuck = stuck
+		u := w.start("a/1")
+		if staged, _ := w.mounts.Staged(); len(staged) != atStart {
+			t.Errorf("after %d failures and the start there are mounts of %q", stuck, staged)
+		}
+		w.mounts.mu.Lock()
+		w.mounts.stuck = 0
+		w.mounts.mu.Unlock()
+		if _, err := w.client.RemoveUnit(w.ctx(), &brokerv1.RemoveUnitRequest{Handle: u.GetHandle()}); err != nil {
+			t.Fatal(err)
+		}
+		if staged, _ := w.mounts.Staged(); len(staged) != 0 {
+			t.Errorf("after %d failures and the removal there are mounts of %q", stuck, staged)
+		}
 	}
 }

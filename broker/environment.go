@@ -11,10 +11,10 @@ import (
 
 // environment writes env for EnvironmentFile= and returns the file's path. A
 // unit's Environment= is readable by every user over D-Bus; this file only by root.
-// systemd sets USER and LOGNAME; HOME is the one of the unit's view, unless the
-// client says otherwise.
+// systemd sets USER and LOGNAME; HOME and TMPDIR are those of the unit's view, unless
+// the client says otherwise.
 func (f startFiles) environment(env map[string]string) (string, error) {
-	all := map[string]string{"HOME": home}
+	all := map[string]string{"HOME": home, "TMPDIR": "/tmp"}
 	maps.Copy(all, env)
 	return f.write("environment", encodeEnvironment(all), 0o600)
 }

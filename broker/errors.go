@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -55,7 +56,7 @@ func statusOf(err error, requestID string) error {
 		return deniedStatus(denial, requestID)
 	case errors.As(err, &inv):
 		return status.Error(codes.InvalidArgument, err.Error())
-	case errors.As(err, &quota):
+	case errors.As(err, &quota), errors.Is(err, errKept):
 		return status.Error(codes.ResourceExhausted, err.Error())
 	case errors.As(err, &refused), errors.As(err, &other):
 		return status.Error(codes.FailedPrecondition, err.Error())
@@ -71,6 +72,8 @@ func statusOf(err error, requestID string) error {
 		errors.Is(err, systemd.ErrNotStarted),
 		errors.Is(err, systemd.ErrNotConnected), errors.Is(err, systemd.ErrOutcomeUnknown), errors.Is(err, systemd.ErrClosed):
 		return status.Error(codes.Unavailable, err.Error())
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return status.Error(codes.Unavailable, err.Error()+"; the broker and PID 1 need room in /run: see df /run")
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded, err.Error())
 	case errors.Is(err, context.Canceled):

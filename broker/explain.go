@@ -13,6 +13,7 @@ import (
 
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
+	"nomad-systemd-driver/broker/unit"
 )
 
 // startError is a start that policy allowed and the host could not do.
@@ -33,13 +34,13 @@ var steps = map[int32]string{
 	208: "cannot set up standard input",
 	209: "cannot set up standard output",
 	216: "cannot switch to the group",
-	217: "cannot switch to the user: systemd does not find it in the user database, or the profile has PrivateUsers=yes and the host no user namespaces (sysctl user.max_user_namespaces)",
+	217: "cannot switch to the user: systemd does not find it in the user database; or, for a task without a user, all uids of systemd's range (" + unit.DynamicRange + ") are taken: stop tasks or set user; or the profile has PrivateUsers=yes and the host no user namespaces (sysctl user.max_user_namespaces)",
 	218: "cannot set the capabilities",
 	219: "cannot set up the control group",
 	222: "cannot set up standard error",
 	226: "cannot set up the view of the file system",
 	228: "cannot install the system call filter",
-	229: "cannot set up the ephemeral user",
+	229: "cannot set the SELinux context",
 	237: "cannot set up the keyring",
 	242: "cannot set the NUMA policy",
 	243: "cannot set up the credentials",
@@ -55,14 +56,14 @@ func (s *Server) explainStart(ctx context.Context, d *policy.Decision, name stri
 	if !errors.As(err, &failed) {
 		return err
 	}
-	explained := &startError{explain(d.Request(), failed)}
+	explained := &startError{explain(d.Request(), d.Client().AllocRoot, failed)}
 	if rerr := s.systemd.ResetFailed(ctx, name); rerr != nil && !errors.Is(rerr, systemd.ErrNotFound) {
 		return fmt.Errorf("%w (%w: %w)", explained, errLeft, rerr)
 	}
 	return explained
 }
 
-func explain(r *policy.Request, failed *systemd.StartError) string {
+func explain(r *policy.Request, allocRoot string, failed *systemd.StartError) string {
 	st := failed.Status
 	wd := r.WorkingDirectory
 	if wd == "" {
@@ -76,14 +77,16 @@ func explain(r *policy.Request, failed *systemd.StartError) string {
 	text := strings.NewReplacer("{command}", explainPath(r.Command), "{wd}", wd).Replace(step)
 	if st.ExecMainStatus == 203 {
 		text += ": it does not exist in the task's view, is not executable, or its interpreter or loader is missing; " +
-			viewText[r.Rootfs.Kind] + unseen(r, path.Dir(r.Command))
+			viewText[r.Rootfs.Kind] + unseen(r, allocRoot, path.Dir(r.Command))
 	}
 	if st.ExecMainStatus == 200 {
-		text += unseen(r, wd)
+		text += unseen(r, allocRoot, wd)
 	}
 	if st.ExecMainStatus == 226 && r.Rootfs.Kind == policy.RootfsImage {
-		text += fmt.Sprintf(": the image %s is corrupt or of a kind that this host does not know, does not match its root hash, "+
-			"or lacks one of /alloc, /local, /secrets, /proc, /sys, /dev, /run, /tmp, /var/tmp", quote(r.Rootfs.Image))
+		text += ": " + explainImage(r.Rootfs)
+	}
+	if st.ExecMainStatus == 226 && r.UserManager {
+		text += fmt.Sprintf("; the service manager of user %s perhaps cannot be started: see systemctl status 'user@*'", r.User)
 	}
 	if i := slices.IndexFunc(r.Volumes, func(v policy.Volume) bool { return v.Image }); st.ExecMainStatus == 226 && i >= 0 {
 		text += fmt.Sprintf("; an image of mount_images, such as %s, is perhaps corrupt or of a kind that this host does not know", quote(r.Volumes[i].Source))
@@ -100,24 +103,6 @@ var viewText = map[policy.RootfsKind]string{
 }
 
 const viewOfMinimal = "the view holds the host's /usr, and /local, /alloc and /secrets of the task"
-
-// inMinimal is where a minimal view has files, or a program can make them.
-var inMinimal = []string{"alloc", "dev", "local", "proc", "secrets", "sys", "tmp", "usr"}
-
-// unseen says what would show dir to the unit of r, if its view lacks the host's. It
-// does not look whether the host has it.
-func unseen(r *policy.Request, dir string) string {
-	if r.Rootfs.Kind == policy.RootfsHost || r.Rootfs.Kind == policy.RootfsImage || !path.IsAbs(dir) || dir == "/" {
-		return ""
-	}
-	top, _, _ := strings.Cut(dir[1:], "/")
-	shown := slices.Contains(inMinimal, top) || slices.Contains(usrMerge, top) ||
-		slices.ContainsFunc(r.Volumes, func(v policy.Volume) bool { return dir == v.Destination || strings.HasPrefix(dir, v.Destination+"/") })
-	if shown {
-		return ""
-	}
-	return fmt.Sprintf("; the host's %s is not in it: bind_ro = { %q = %q } shows it, where volumes of the policy's rule allow it", dir, dir, dir)
-}
 
 // checkCommand looks for programs of the host before systemd does, to say what
 // is wrong with them in so many words. It looks below /usr only, where no

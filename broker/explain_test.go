@@ -3,8 +3,11 @@
 package broker
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,7 +28,8 @@ func TestExplain(t *testing.T) {
 	}{
 		{"exec", exited(203), []string{"cannot execute /local/server (local/ of the task's directory)", "interpreter or loader is missing"}},
 		{"chdir", exited(200), []string{"cannot change to the working directory /alloc/data"}},
-		{"user", exited(217), []string{"cannot switch to the user"}},
+		{"user", exited(217), []string{"cannot switch to the user", "all uids of systemd's range (61184 to 65519) are taken: stop tasks or set user"}},
+		{"SELinux", exited(229), []string{"cannot set the SELinux context"}},
 		{"group", exited(216), []string{"cannot switch to the group"}},
 		{"namespace", exited(226), []string{"cannot set up the view of the file system"}},
 		{"limits", exited(205), []string{"cannot set the resource limits"}},
@@ -38,7 +42,7 @@ func TestExplain(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := explain(&policy.Request{Command: "/local/server", WorkingDirectory: "/alloc/data"},
+			got := explain(&policy.Request{Command: "/local/server", WorkingDirectory: "/alloc/data"}, "/var/lib/nomad/alloc",
 				&systemd.StartError{Unit: "nomad-web.service", JobResult: systemd.JobFailed, Status: tt.status})
 			for _, want := range append(tt.want, "journalctl -u nomad-web.service") {
 				if !strings.Contains(got, want) {
@@ -47,32 +51,67 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
-	if got := explain(&policy.Request{Command: "x"}, &systemd.StartError{Status: exited(200)}); !strings.Contains(got, "directory /local") {
+	if got := explain(&policy.Request{User: "alice", UserManager: true}, "/var/lib/nomad/alloc", &systemd.StartError{Status: exited(226)}); !strings.Contains(got, "manager of user alice") {
+		t.Errorf("a view without the directory of the user's manager: %q", got)
+	}
+	if got := explain(&policy.Request{Command: "x"}, "/var/lib/nomad/alloc", &systemd.StartError{Status: exited(200)}); !strings.Contains(got, "directory /local") {
 		t.Errorf("the working directory of a task that names none: %q", got)
 	}
 }
 
-// TestWhatIsNotInTheViewIsNamedWithItsBind: and only that.
+// TestEachStepIsInTheGuide: what an event says is found again in the documents.
+func TestEachStepIsInTheGuide(t *testing.T) {
+	guide, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(guide), "\n## Exit status\n")
+	for status, text := range steps {
+		if !regexp.MustCompile(fmt.Sprintf("(?m)^\\|.*`%d/[A-Z_]+`.* \\| .+ \\| .+ \\|$", status)).MatchString(table) {
+			t.Errorf("docs/operations.md has no line about %d (%s)", status, text)
+		}
+	}
+	for _, m := range regexp.MustCompile("`([0-9]{3})/[A-Z_]+`").FindAllStringSubmatch(table, -1) {
+		status, err := strconv.ParseInt(m[1], 10, 32)
+		if _, known := steps[int32(status)]; err != nil || !known {
+			t.Errorf("docs/operations.md has %s, of which events say nothing", m[0])
+		}
+	}
+}
+
+// TestWhatIsNotInTheViewIsNamedWithItsBind: one that a policy can allow, or that there is
+// none.
 func TestWhatIsNotInTheViewIsNamedWithItsBind(t *testing.T) {
-	const bind = `bind_ro = { "/opt/app/bin" = "/opt/app/bin" }`
+	const bind, elsewhere = `bind_ro = { "/opt/app/bin" = "/opt/app/bin" } shows it, where`, `bind_ro = { "/etc/app" = "/srv/etc/app" } shows it there`
+	const cannot = " is not in it, and cannot be: bring the files along"
+	host, image := policy.Rootfs{Kind: policy.RootfsHost}, policy.Rootfs{Kind: policy.RootfsImage}
+	program := func(path string, rootfs policy.Rootfs, volumes ...policy.Volume) policy.Request {
+		return policy.Request{Command: path, Rootfs: rootfs, Volumes: volumes}
+	}
 	for _, tt := range []struct {
 		name   string
 		r      policy.Request
 		status int32
-		hint   bool
+		want   string
 	}{
-		{"a program", policy.Request{Command: "/opt/app/bin/x"}, 203, true},
-		{"a directory", policy.Request{WorkingDirectory: "/opt/app/bin"}, 200, true},
-		{"a program of the host's view", policy.Request{Command: "/opt/app/bin/x", Rootfs: policy.Rootfs{Kind: policy.RootfsHost}}, 203, false},
-		{"a program of an image", policy.Request{Command: "/opt/app/bin/x", Rootfs: policy.Rootfs{Kind: policy.RootfsImage}}, 203, false},
-		{"a program of a volume", policy.Request{Command: "/opt/app/bin/x", Volumes: []policy.Volume{{Destination: "/opt/app"}}}, 203, false},
-		{"beside a volume", policy.Request{Command: "/opt/app/bin/x", Volumes: []policy.Volume{{Destination: "/opt/ap"}}}, 203, true},
-		{"a program of the task", policy.Request{Command: "/local/bin/x"}, 203, false},
-		{"a program of /bin", policy.Request{Command: "/bin/x"}, 203, false},
-		{"another step", policy.Request{Command: "/opt/app/bin/x"}, 226, false},
+		{"a program", program("/opt/app/bin/x", policy.Rootfs{}), 203, bind},
+		{"a directory", policy.Request{WorkingDirectory: "/opt/app/bin"}, 200, bind},
+		{"a program of the host's view", program("/opt/app/bin/x", host), 203, ""},
+		{"a program of an image", program("/opt/app/bin/x", image), 203, "allow it, and the image has such a directory"},
+		{"a program of a volume", program("/opt/app/bin/x", policy.Rootfs{}, policy.Volume{Destination: "/opt/app"}), 203, ""},
+		{"beside a volume", program("/opt/app/bin/x", policy.Rootfs{}, policy.Volume{Destination: "/opt/ap"}), 203, bind},
+		{"a program of the task", program("/local/bin/x", policy.Rootfs{}), 203, ""},
+		{"a program of /bin", program("/bin/x", policy.Rootfs{}), 203, ""},
+		{"a program of /usr in an image", program("/usr/bin/x", image), 203, ""},
+		{"what only another place can show", program("/etc/app/x", policy.Rootfs{}), 203, elsewhere},
+		{"what no task sees", program("/run/app/x", policy.Rootfs{}), 203, "the host's /run/app" + cannot},
+		{"what not even the host's view has", program("/run/app/x", host), 203, "the host's /run/app" + cannot},
+		{"the agent's data", program("/var/lib/nomad/alloc/x/y", policy.Rootfs{}), 203, "the host's /var/lib/nomad/alloc/x" + cannot},
+		{"the task's own /var/tmp", program("/var/tmp/x/y", policy.Rootfs{}), 203, ""},
+		{"another step", program("/opt/app/bin/x", policy.Rootfs{}), 226, ""},
 	} {
-		got := explain(&tt.r, &systemd.StartError{Status: systemd.Status{ExecMainCode: cldExited, ExecMainStatus: tt.status}})
-		if strings.Contains(got, bind) != tt.hint {
+		got := explain(&tt.r, "/var/lib/nomad/alloc", &systemd.StartError{Status: systemd.Status{ExecMainCode: cldExited, ExecMainStatus: tt.status}})
+		if !strings.Contains(got, tt.want) || strings.Contains(got, "bind_ro") && tt.want == "" || strings.Contains(got, "cannot be") && tt.want == "" {
 			t.Errorf("%s: %s", tt.name, got)
 		}
 	}

@@ -130,7 +130,7 @@ func (s *fdStore) remove(key fdKey) (descriptors, bool) {
 func (s *Server) ServeFDs(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	limited := newLimitListener(l)
+	limited := newLimitListener(l, s.log, maxHandOversPerUID)
 	for {
 		conn, err := limited.Accept()
 		if err != nil {
@@ -141,21 +141,18 @@ func (s *Server) ServeFDs(ctx context.Context, l net.Listener) error {
 		}
 		go func() {
 			defer conn.Close() //nolint:errcheck // nothing to lose
-			if err := s.handOver(conn); err != nil {
-				s.log.Warn("cannot take descriptors from a client", slog.Any("error", err))
+			p, err := s.readPeer(conn)
+			if err != nil || s.admit(p) != nil {
+				return // on record already, if there is somebody
+			}
+			if err := s.handOver(conn, p); err != nil && s.audit.may(s.audit.refusals, peerKey(p)) {
+				s.log.Warn("cannot take descriptors from a client", slog.Uint64("uid", uint64(p.UID)), slog.Any("error", err))
 			}
 		}()
 	}
 }
 
-func (s *Server) handOver(conn net.Conn) error {
-	p, err := s.readPeer(conn)
-	if err != nil {
-		return err
-	}
-	if err := s.admit(p); err != nil {
-		return err
-	}
+func (s *Server) handOver(conn net.Conn, p policy.Peer) error {
 	if err := conn.SetDeadline(time.Now().Add(fdHandTimeout)); err != nil {
 		return err
 	}
@@ -167,7 +164,7 @@ func (s *Server) handOver(conn net.Conn) error {
 	}
 	if err != nil {
 		_, _ = conn.Write([]byte(err.Error()))
-		return fmt.Errorf("uid %d: %w", p.UID, err)
+		return err
 	}
 	_, err = conn.Write([]byte("ok"))
 	return err

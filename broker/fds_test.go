@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
 func openFIFO(t *testing.T, flags int) int {
@@ -96,5 +98,42 @@ func TestFDStoreBoundsWhatWaits(t *testing.T) {
 	}
 	if err := s.put(fdKey{1001, "another"}, descriptors{-1, -1}); err != nil {
 		t.Errorf("another client is held up: %v", err)
+	}
+}
+
+// TestManyRefusalsLeaveNoDescriptors: of every kind that a call or a
+// hand-over has.
+func TestManyRefusalsLeaveNoDescriptors(t *testing.T) {
+	rounds := 200
+	if testing.Short() {
+		rounds = 20
+	}
+	w := newWorld(t)
+	refused := func() {
+		token := w.handOverNull(2)
+		spec := w.spec("a/1")
+		spec.Command = "/usr/bin/no-rule-has-this"
+		spec.Logging = &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_FDS, FdToken: token}
+		if _, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: spec}); err == nil {
+			t.Fatal("allowed")
+		}
+		spec.Id = ""
+		if _, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: spec}); err == nil {
+			t.Fatal("accepted")
+		}
+		if err := w.exec(w.ctx(), &brokerv1.ExecInUnitRequest{Spec: spec, FdToken: w.handOverNull(3)}); err == nil {
+			t.Fatal("accepted")
+		}
+		if got := w.handOver("short"); got == "ok" {
+			t.Fatal("accepted")
+		}
+	}
+	refused() // connections are there now
+	before := openFDs(t)
+	for range rounds {
+		refused()
+	}
+	if after := openFDs(t); after > before+2 { // a hand-over may be about to close
+		t.Errorf("%d descriptors were open before and %d are after %d rounds", before, after, rounds)
 	}
 }

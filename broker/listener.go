@@ -3,13 +3,20 @@
 package broker
 
 import (
+	"errors"
+	"log/slog"
 	"net"
 	"sync"
+	"time"
 )
 
 const (
-	maxConns       = 64
-	maxConnsPerUID = 16
+	maxConns = 64
+	// maxConnsPerUID: a client has one connection for all its units, and a second while
+	// its driver is replaced. Each may have maxStreams, whose memory the broker pays for.
+	maxConnsPerUID = 8
+	// maxHandOversPerUID: each start has a connection of its own, for a moment.
+	maxHandOversPerUID = 16
 )
 
 // limitListener bounds the connections that are open at once, in all and for
@@ -17,19 +24,23 @@ const (
 // closed at once, so a client that floods hurts only itself.
 type limitListener struct {
 	net.Listener
+	log    *slog.Logger
+	perUID int
+	kept   *budget // of the calls of its connections; nil where there are none
+
 	mu    sync.Mutex
 	total int
 	byUID map[uint32]int
 }
 
-func newLimitListener(l net.Listener) *limitListener {
-	return &limitListener{Listener: l, byUID: make(map[uint32]int)}
+func newLimitListener(l net.Listener, log *slog.Logger, perUID int) *limitListener {
+	return &limitListener{Listener: l, log: log, perUID: perUID, byUID: make(map[uint32]int)}
 }
 
 // Accept implements net.Listener.
 func (l *limitListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := l.Listener.Accept()
+		conn, err := accept(l.Listener, l.log)
 		if err != nil {
 			return nil, err
 		}
@@ -43,14 +54,43 @@ func (l *limitListener) Accept() (net.Conn, error) {
 			_ = conn.Close()
 			continue
 		}
-		return &limitedConn{UnixConn: uc, leave: func() { l.leave(p.UID) }}, nil
+		limited := &limitedConn{UnixConn: uc, leave: func() { l.leave(p.UID) }}
+		if l.kept == nil {
+			return limited, nil
+		}
+		return meteredConn{limited, newMeter(l.kept, p.UID)}, nil
 	}
+}
+
+// maxAcceptWait is how long a listener waits at most when it cannot accept.
+const maxAcceptWait = time.Second
+
+// accept waits while there is a lack of something, be it descriptors or memory, which
+// passes, and is no reason to end the broker. It is an error when l is closed.
+func accept(l net.Listener, log *slog.Logger) (net.Conn, error) {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, maxAcceptWait) {
+		conn, err := l.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return conn, err
+		}
+		if wait == maxAcceptWait { // once in a while
+			log.Warn("cannot accept connections; trying again", slog.String("socket", l.Addr().String()), slog.Any("error", err))
+		}
+		<-time.After(wait)
+	}
+}
+
+// newCallListener is for calls: it also bounds what they make the broker keep.
+func newCallListener(l net.Listener, log *slog.Logger, kept *budget) *limitListener {
+	limited := newLimitListener(l, log, maxConnsPerUID)
+	limited.kept = kept
+	return limited
 }
 
 func (l *limitListener) enter(uid uint32) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total >= maxConns || l.byUID[uid] >= maxConnsPerUID {
+	if l.total >= maxConns || l.byUID[uid] >= l.perUID {
 		return false
 	}
 	l.total++

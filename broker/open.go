@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/unit"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -27,15 +29,18 @@ const (
 
 // open has what r's unit left in its directories opened, when all of its processes
 // are gone. A failure leaves directories that the client cannot remove.
-func (s *Server) open(ctx context.Context, r *record, dirs *brokerv1.Directories) {
-	err := s.tryOpen(context.WithoutCancel(ctx), ctx, r, dirs)
-	if err != nil {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "cannot open the directories of a unit; its client cannot remove all that is in them",
-			slog.String("BROKER_UNIT", r.unit), slog.String("BROKER_REQUEST_ID", requestID(ctx)), slog.Any("error", err))
+func (s *Server) open(ctx context.Context, r *record, req *brokerv1.RemoveUnitRequest) {
+	if err := s.tryOpen(context.WithoutCancel(ctx), ctx, r, req); err != nil {
+		s.cannotOpen(ctx, r, err)
 	}
 }
 
-func (s *Server) tryOpen(whole, ctx context.Context, r *record, dirs *brokerv1.Directories) error {
+func (s *Server) cannotOpen(ctx context.Context, r *record, err error) {
+	s.log.LogAttrs(ctx, slog.LevelWarn, "cannot open the directories of a unit; its client cannot remove all that is in them",
+		slog.String("BROKER_UNIT", r.unit), slog.String("BROKER_REQUEST_ID", requestID(ctx)), slog.Any("error", err))
+}
+
+func (s *Server) tryOpen(whole, ctx context.Context, r *record, req *brokerv1.RemoveUnitRequest) error {
 	whole, cancel := context.WithTimeout(whole, openTimeout)
 	defer cancel()
 	if !ended(r.ended) {
@@ -43,7 +48,7 @@ func (s *Server) tryOpen(whole, ctx context.Context, r *record, dirs *brokerv1.D
 			return err
 		}
 	}
-	d, err := s.decideOpening(ctx, r, dirs)
+	d, err := s.decideOpening(ctx, r, req)
 	if err != nil {
 		return err
 	}
@@ -53,7 +58,11 @@ func (s *Server) tryOpen(whole, ctx context.Context, r *record, dirs *brokerv1.D
 	if err != nil {
 		return err
 	}
-	if _, first, err := s.units.reserve(opener, 0, policy.Quota{}); err != nil || !first {
+	limit := 0
+	if !r.live {
+		limit = d.Client().MaxUnits // nothing else bounds how many units are gone
+	}
+	if _, first, err := s.units.reserve(opener, limit, policy.Quota{}); err != nil || !first {
 		fds.close()
 		return errors.Join(err, errLeft)
 	}
@@ -74,26 +83,68 @@ func (s *Server) tryOpen(whole, ctx context.Context, r *record, dirs *brokerv1.D
 	return nil
 }
 
+// openGone opens directories as [Server.open] does, for a unit that is gone: PID 1 knows
+// nothing of it any more, so that who it ran as is what the client says and the policy
+// allows.
+func (s *Server) openGone(ctx context.Context, c *policy.Client, req *brokerv1.RemoveUnitRequest) {
+	name, uid := req.GetHandle().GetUnit(), req.GetOpenUid()
+	if !unitPattern.MatchString(name) || s.units.known(name) {
+		return
+	}
+	r := (&record{client: c.Name, id: "gone/" + name, unit: name}).begun()
+	r.user = strconv.FormatUint(uint64(uid), 10)
+	r.status.UID = uid
+	close(r.ended)
+	if unit.IsDynamicUID(uid) {
+		r.user = ephemeralUser
+		if err := s.nameOwner(r, c, uid); err != nil {
+			s.cannotOpen(ctx, r, err)
+			return
+		}
+	}
+	s.open(ctx, r, req)
+}
+
+var unitPattern = regexp.MustCompile(`\A[A-Za-z0-9_-]{1,200}\.service\z`)
+
+// nameOwner finds a name by which systemd allocates uid. Nobody may have it now: what is
+// done as a unit's user could be done to another's.
+func (s *Server) nameOwner(r *record, c *policy.Client, uid uint32) error {
+	for salt := range maxNames {
+		if r.dynamic = unit.DynamicUserName(c.UnitPrefix, r.id, salt); unit.DynamicUID(r.dynamic) == uid {
+			break
+		}
+	}
+	if unit.DynamicUID(r.dynamic) != uid || s.allocated(uid) || s.units.has(uid) {
+		return fmt.Errorf("its uid %d is another's by now", uid)
+	}
+	return nil
+}
+
 // decideOpening asks the policy for the unit that opens directories, which runs this
 // program.
-func (s *Server) decideOpening(ctx context.Context, r *record, dirs *brokerv1.Directories) (*policy.Decision, error) {
+func (s *Server) decideOpening(ctx context.Context, r *record, req *brokerv1.RemoveUnitRequest) (*policy.Decision, error) {
 	p, err := peerOf(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s.units.mu.Lock()
-	uid := r.status.UID
+	user, uid := r.user, r.status.UID
+	owner := policy.Owner{UID: uid, Ephemeral: user == ephemeralUser, Ran: r.live}
 	s.units.mu.Unlock()
-	user := r.user
-	if user == ephemeralUser {
+	if owner.Ephemeral {
 		user = ""
+	}
+	dirs, args := req.GetOpen(), []string{"open", strconv.FormatUint(uint64(uid), 10), "/local", "/secrets"}
+	if !req.GetKeepAlloc() {
+		args = append(args, "/alloc")
 	}
 	return s.policy.Load().DecideOpening(p, &policy.Request{
 		ID: r.id + "/open", Name: []string{"open"}, Labels: r.labels, User: user, Session: true, Rule: r.rule,
-		Command: s.program, Args: []string{"open", strconv.FormatUint(uint64(uid), 10), "/local", "/secrets", "/alloc"}, WorkingDirectory: "/",
+		Command: s.program, Args: args, WorkingDirectory: "/",
 		Directories: policy.Directories{Alloc: dirs.GetAlloc(), Local: dirs.GetLocal(), Secrets: dirs.GetSecrets()},
 		Resources:   policy.Resources{MemoryMax: openMemory, TasksMax: openTasks},
-	})
+	}, owner)
 }
 
 // openingSpec is what is on record of the unit that opens directories.

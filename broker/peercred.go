@@ -32,6 +32,7 @@ var errNoPeer = errors.New("the connection carries no peer credentials")
 type peerInfo struct {
 	credentials.CommonAuthInfo
 	policy.Peer
+	meter *meter // of the connection
 }
 
 // AuthType implements credentials.AuthInfo.
@@ -39,15 +40,20 @@ func (peerInfo) AuthType() string { return "unix-peercred" }
 
 // peerOf is the caller of the RPC that ctx belongs to.
 func peerOf(ctx context.Context) (policy.Peer, error) {
+	info, err := peerInfoOf(ctx)
+	return info.Peer, err
+}
+
+func peerInfoOf(ctx context.Context) (peerInfo, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return policy.Peer{}, errNoPeer
+		return peerInfo{}, errNoPeer
 	}
 	info, ok := p.AuthInfo.(peerInfo)
 	if !ok {
-		return policy.Peer{}, errNoPeer
+		return peerInfo{}, errNoPeer
 	}
-	return info.Peer, nil
+	return info, nil
 }
 
 // peerCredentials are gRPC transport credentials for a Unix socket. The
@@ -69,7 +75,11 @@ func (c peerCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.A
 		return nil, nil, err
 	}
 	common := credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}
-	return conn, peerInfo{common, p}, nil
+	metered, ok := conn.(meteredConn)
+	if !ok {
+		return nil, nil, errNoPeer
+	}
+	return conn, peerInfo{common, p, metered.meter}, nil
 }
 
 // ClientHandshake implements credentials.TransportCredentials; the broker never dials.

@@ -5,6 +5,7 @@ package broker
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ func serveGRPC(t *testing.T, admit func(policy.Peer) error) string {
 		t.Fatal(err)
 	}
 	srv := grpc.NewServer(grpc.Creds(peerCredentials{readPeer, admit}), grpc.ConnectionTimeout(handshakeLimit))
-	go func() { _ = srv.Serve(newLimitListener(l)) }()
+	go func() { _ = srv.Serve(newCallListener(l, slog.New(slog.DiscardHandler), newBudget())) }()
 	t.Cleanup(srv.Stop)
 	return path
 }
@@ -87,7 +88,7 @@ func TestReadPeerRefusesWhatIsNotAUnixSocket(t *testing.T) {
 }
 
 func TestLimitListenerBoundsConnectionsOfOneUser(t *testing.T) {
-	l := newLimitListener(nil)
+	l := newLimitListener(nil, nil, maxConnsPerUID)
 	for range maxConnsPerUID {
 		if !l.enter(1000) {
 			t.Fatal("refused below the limit")

@@ -20,20 +20,45 @@ func peerUnit(socket int) string {
 		return ""
 	}
 	defer unix.Close(pidfd) //nolint:errcheck // nothing was written
-	info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
+	return systemService(groupsOf(pidfd, readPID))
+}
+
+// TellsPeerUnit is whether the kernel tells which process has connected.
+func TellsPeerUnit() bool {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return ""
+		return false
 	}
-	pid, ok := pidOf(string(info))
+	defer unix.Close(pair[0]) //nolint:errcheck // nothing was written
+	defer unix.Close(pair[1]) //nolint:errcheck // nothing was written
+	pidfd, err := unix.GetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+	if err == nil {
+		_ = unix.Close(pidfd)
+	}
+	return err == nil
+}
+
+// groupsOf is /proc/PID/cgroup of the process that pidfd holds; empty if it is gone.
+// The pid is read again after the file: while it is the process's, it is nobody
+// else's. Sending signal 0 would tell as well, but takes CAP_KILL.
+func groupsOf(pidfd int, read func(pidfd int) (int, bool)) string {
+	pid, ok := read(pidfd)
 	if !ok {
 		return ""
 	}
 	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	// What was read is that of the process only if it still exists.
-	if err != nil || unix.PidfdSendSignal(pidfd, 0, nil, 0) != nil {
+	if still, ok := read(pidfd); err != nil || !ok || still != pid {
 		return ""
 	}
-	return systemService(string(groups))
+	return string(groups)
+}
+
+func readPID(pidfd int) (int, bool) {
+	info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
+	if err != nil {
+		return 0, false
+	}
+	return pidOf(string(info))
 }
 
 // pidOf reads the pid of a pidfd; those of processes that have ended have none.

@@ -4,8 +4,11 @@ package broker
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestSystemService(t *testing.T) {
@@ -54,5 +57,59 @@ func TestPeerUnitIsEmptyInDoubt(t *testing.T) {
 		if got := peerUnit(fd); got != "" {
 			t.Errorf("of %s: %q", name, got)
 		}
+	}
+}
+
+func TestPeerUnitOfASocketIsThatOfTheProcess(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0]) //nolint:errcheck // a test's socket
+	defer unix.Close(pair[1]) //nolint:errcheck // a test's socket
+	pidfd, err := unix.GetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+	if err != nil {
+		t.Skipf("the kernel does not tell: %v", err)
+	}
+	defer unix.Close(pidfd) //nolint:errcheck // a test's descriptor
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := groupsOf(pidfd, readPID); got != string(own) {
+		t.Errorf("got %q, want %q", got, own)
+	}
+	if got, want := peerUnit(pair[0]), systemService(string(own)); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestProcessThatEndsWhileItIsReadHasNoGroups(t *testing.T) {
+	child := exec.Command("cat")
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pidfd, err := unix.PidfdOpen(child.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd) //nolint:errcheck // a test's descriptor
+	if groupsOf(pidfd, readPID) == "" {
+		t.Error("a process that lives has no groups")
+	}
+	reads := 0
+	got := groupsOf(pidfd, func(fd int) (int, bool) {
+		if reads++; reads == 2 {
+			_ = stdin.Close()
+			_ = child.Wait()
+		}
+		return readPID(fd)
+	})
+	if got != "" || reads != 2 {
+		t.Errorf("got %q of a process that ended between %d reads", got, reads)
 	}
 }

@@ -79,8 +79,16 @@ func problemOf(planned string, k *policy.IdentityKeys) string {
 	return ""
 }
 
-// recordable is the token's place in what is kept and recorded of a request.
+// recordable is the place of the token, and of variables that policies speak of, in
+// what is kept and recorded of a request: their names, and no values.
 func recordable(shown *brokerv1.UnitSpec, r *policy.Request) {
+	shown.Env = nil
+	for _, name := range policy.GuardedEnv(r.Env) {
+		if shown.Env == nil {
+			shown.Env = map[string]string{}
+		}
+		shown.Env[name] = ""
+	}
 	shown.IdentityToken = ""
 	if r.Proof.Proven() {
 		shown.IdentityToken = tokenProven

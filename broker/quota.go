@@ -30,26 +30,25 @@ func (g *registry) takeQuotaLocked(r *record, quota policy.Quota, now time.Time)
 			memory += other.memory
 		}
 	}
-	if quota.Units > 0 && units >= quota.Units {
-		return quotaReached(r, "units", fmt.Sprintf("%d units", quota.Units))
-	}
-	// Unlimited memory is refused by the policy where there is a total.
-	if total := quota.MemoryTotal; total > 0 && (r.memory == 0 || r.memory > total || memory > total-r.memory) {
-		return quotaReached(r, "memory_total", fmt.Sprintf("%d MiB in all, of which others have %d, and this unit asks for %d", total>>20, memory>>20, r.memory>>20))
-	}
-	if quota.StartsPerMinute == 0 || r.session != "" {
-		return nil
-	}
 	key := ruleKey{r.client, r.rule}
 	recent := g.starts[key]
 	for len(recent) > 0 && now.Sub(recent[0]) >= quotaWindow {
 		recent = recent[1:]
 	}
-	if len(recent) >= quota.StartsPerMinute {
+	session := r.session != ""
+	switch exceeded := quota.Exceeded(policy.Usage{Units: units, Memory: memory, Starts: len(recent)}, r.memory, session); exceeded {
+	case "":
+	case "units":
+		return quotaReached(r, exceeded, fmt.Sprintf("%d units", quota.Units))
+	case "memory_total":
+		return quotaReached(r, exceeded, fmt.Sprintf("%d MiB in all, of which others have %d, and this unit asks for %d", quota.MemoryTotal>>20, memory>>20, r.memory>>20))
+	default:
 		g.starts[key] = recent
-		return quotaReached(r, "starts_per_minute", fmt.Sprintf("%d starts in a minute", quota.StartsPerMinute))
+		return quotaReached(r, exceeded, fmt.Sprintf("%d starts in a minute", quota.StartsPerMinute))
 	}
-	g.starts[key] = append(recent, now)
+	if quota.StartsPerMinute > 0 && !session {
+		g.starts[key] = append(recent, now)
+	}
 	return nil
 }
 

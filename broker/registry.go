@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"maps"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
+	"nomad-systemd-driver/broker/unit"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -34,8 +36,13 @@ const (
 	// fieldMapped is the ephemeral uid to which the unit's directories are mapped;
 	// units whose directories are not lack the field.
 	fieldMapped = "BROKER_MAPPED_UID"
+	// fieldDynamic is the name of the ephemeral user, see unit.DynamicUserName.
+	fieldDynamic = "BROKER_DYNAMIC_USER"
 	// fieldSession is the unit beside which a session runs.
 	fieldSession = "BROKER_SESSION_OF"
+	// fieldManager is the uid in whose service manager the unit runs; units of PID 1
+	// alone lack the field.
+	fieldManager = "BROKER_USER_MANAGER"
 	// fieldMemory is the unit's memory limit in bytes, for quotas; absent if it has none.
 	fieldMemory = "BROKER_MEMORY_MAX"
 )
@@ -54,9 +61,12 @@ type record struct {
 	view             string // see fieldView
 	session          string // see fieldSession; empty for what clients know as units
 	labels           map[string]string
-	mapped           uint32   // see fieldMapped; set before the start
+	mapped           uint32   // see fieldMapped; set before the start, as is dynamic
+	dynamic          string   // see fieldDynamic
 	cpus             []uint32 // see fieldCPUs
 	memory           uint64   // see fieldMemory
+	policy           string   // see fieldPolicy; empty for units of brokers before it
+	manager          uint32   // see fieldManager
 
 	// started is closed when the start has ended, well or not.
 	started chan struct{}
@@ -73,6 +83,12 @@ type record struct {
 	stopping   *stopping
 	share      cpuShare
 	staged     bool // by an earlier broker
+	// replaced: PID 1 has a unit of this name that somebody else started since. It is
+	// no unit of the client's.
+	replaced bool
+
+	// ending is held by who ends what is left in the user's manager.
+	ending sync.Mutex
 }
 
 // begun prepares a record for the start of its unit.
@@ -91,14 +107,23 @@ func (r *record) fields(uid uint32) map[string]string {
 	if r.view != "" {
 		f[fieldView] = r.view
 	}
+	if r.policy != "" {
+		f[fieldPolicy] = r.policy
+	}
 	if len(r.cpus) > 0 {
 		f[fieldCPUs] = formatCPUList(r.cpus)
 	}
 	if r.memory > 0 {
 		f[fieldMemory] = strconv.FormatUint(r.memory, 10)
 	}
+	if r.manager != 0 {
+		f[fieldManager] = strconv.FormatUint(uint64(r.manager), 10)
+	}
 	if r.mapped != 0 {
 		f[fieldMapped] = strconv.FormatUint(uint64(r.mapped), 10)
+	}
+	if r.dynamic != "" {
+		f[fieldDynamic] = r.dynamic
 	}
 	if r.session != "" {
 		f[fieldSession] = r.session
@@ -108,7 +133,7 @@ func (r *record) fields(uid uint32) map[string]string {
 
 // recordOf is the record of a unit of the client that an earlier broker
 // started, by the unit's journal fields; false if they are not a broker's.
-func recordOf(c *policy.Client, unit string, f map[string]string) (*record, bool) {
+func recordOf(c *policy.Client, name string, f map[string]string) (*record, bool) {
 	if f[fieldClient] != c.Name || f[fieldID] == "" {
 		return nil, false
 	}
@@ -120,11 +145,19 @@ func recordOf(c *policy.Client, unit string, f map[string]string) (*record, bool
 	}
 	memory, _ := strconv.ParseUint(f[fieldMemory], 10, 64) // absent in units of brokers before it
 	r := &record{
-		memory: memory, client: c.Name, id: f[fieldID], unit: unit, sha256: f[fieldSHA256], rule: f[fieldRule],
+		memory: memory, client: c.Name, id: f[fieldID], unit: name, sha256: f[fieldSHA256], rule: f[fieldRule],
 		user: f[fieldUser], view: f[fieldView], session: f[fieldSession], labels: labels, cpus: cpus,
+		policy: f[fieldPolicy],
 	}
 	if uid, err := strconv.ParseUint(f[fieldMapped], 10, 32); err == nil {
 		r.mapped = uint32(uid)
+	}
+	if uid, err := strconv.ParseUint(f[fieldManager], 10, 32); err == nil {
+		r.manager = uint32(uid)
+	}
+	if r.user == ephemeralUser {
+		// Units of brokers before it lack the field.
+		r.dynamic = cmp.Or(f[fieldDynamic], unit.DynamicUserName(c.UnitPrefix, r.id, 0))
 	}
 	return r.begun(), true
 }
@@ -139,12 +172,14 @@ type registry struct {
 	watchers map[*watcher]struct{}
 	starts   map[ruleKey][]time.Time // see quota.go
 	pool     *cpuPool
+	avoided  map[uint32]bool // see avoid
 }
 
 func newRegistry(pool *cpuPool) *registry {
 	return &registry{
 		pool:     pool,
 		starts:   make(map[ruleKey][]time.Time),
+		avoided:  make(map[uint32]bool),
 		byKey:    make(map[recordKey]*record),
 		byUnit:   make(map[string]*record),
 		watchers: make(map[*watcher]struct{}),
@@ -192,8 +227,9 @@ func (g *registry) remove(r *record) (staged bool) {
 	return r.staged
 }
 
-// stagedBefore notes that an earlier broker staged mounts for a unit.
-func (g *registry) stagedBefore(unit string) {
+// staged notes that there are mounts for a unit that its removal has to take back: an
+// earlier broker's, or what could not be taken back at the end of its start.
+func (g *registry) staged(unit string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if r, ok := g.byUnit[unit]; ok {
@@ -234,6 +270,13 @@ func (g *registry) get(unit string) (*record, bool) {
 	defer g.mu.Unlock()
 	r, ok := g.byUnit[unit]
 	return r, ok
+}
+
+// isReplaced reports whether the unit in PID 1 is another than that of r.
+func (g *registry) isReplaced(r *record) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return r.replaced
 }
 
 // known reports whether unit is one of the broker's.
@@ -305,6 +348,9 @@ func (g *registry) finish(r *record, st *systemd.Status, err error) (ended bool)
 // applyLocked takes over what PID 1 says and reports whether that is news. The
 // end of a unit is final: an older answer that arrives late changes nothing.
 func (r *record) applyLocked(st *systemd.Status) bool {
+	if st != nil && r.invocation != "" && st.InvocationID != "" && st.InvocationID != r.invocation {
+		r.replaced = true
+	}
 	switch {
 	case over(r.state):
 		return false
@@ -364,7 +410,7 @@ func (r *record) messageLocked() *brokerv1.Unit {
 		Id:           r.id,
 		Handle:       &brokerv1.Handle{Unit: r.unit, InvocationId: r.invocation},
 		State:        r.state,
-		ControlGroup: r.status.ControlGroup,
+		ControlGroup: r.controlGroupLocked(),
 		Uid:          r.status.UID,
 		StartedAt:    timestamp(r.status.StartedAt),
 		Labels:       maps.Clone(r.labels),

@@ -40,6 +40,7 @@ func (s *Server) keepRequest(unit string, spec *brokerv1.UnitSpec, r *policy.Req
 	path := filepath.Join(s.dirs.requests, unit)
 	// Nobody reads half a file, and nothing is written to what is there.
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		_ = os.Remove(path + ".new") // a full disk takes the file, and not what is in it
 		return fmt.Errorf("cannot keep the request: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {

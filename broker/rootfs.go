@@ -93,15 +93,16 @@ func (s *Server) hiddenOf(c policy.Client) []string {
 }
 
 // showRoot sets what h shows beside the directories of its unit. image is where the
-// image is, if the request has one, and its verity data, if there are any beside it.
-func (s *Server) showRoot(d *policy.Decision, h *unit.Host, image []string) {
+// image is, if the request has one, and its verity data, if there are any beside it; of
+// is what was opened of them.
+func (s *Server) showRoot(d *policy.Decision, h *unit.Host, of openMounts, image []string) {
 	switch r := d.Request().Rootfs; r.Kind {
 	case policy.RootfsHost:
 		h.ReadOnly, h.Hidden = s.dirs.hostDirs, s.hiddenOf(d.Client())
 		h.Passwd, h.Group = "", ""
 	case policy.RootfsImage:
 		h.ReadOnly, h.Passwd, h.Group = nil, "", ""
-		if info, err := os.Stat(r.Image); err == nil && info.IsDir() {
+		if of.tree() {
 			h.Root = image[0]
 			return
 		}

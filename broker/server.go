@@ -15,9 +15,14 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	grpcproto "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 
 	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/program"
 	"nomad-systemd-driver/broker/systemd"
 	"nomad-systemd-driver/broker/unit"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
@@ -28,6 +33,7 @@ import (
 type Systemd interface {
 	Start(ctx context.Context, u *unit.Unit) (systemd.Status, error)
 	Status(ctx context.Context, name string) (systemd.Status, error)
+	StatusListed(ctx context.Context, name string) (systemd.Status, error)
 	Kill(ctx context.Context, name string, who systemd.Who, sig unix.Signal) error
 	Stop(ctx context.Context, name string) error
 	ResetFailed(ctx context.Context, name string) error
@@ -72,13 +78,16 @@ type Server struct {
 	clients atomic.Pointer[clients]
 	units   *registry
 	fds     *fdStore
+	kept    *budget
 	keys    *keyFiles
 	// programs are those of the host.
-	programs hostPrograms
+	programs program.Host
 	dirs     dirs
 	key      []byte // see digest
-	kernel   string
-	bpfLSM   bool
+	// lingerDir and cgroups are the constants, but for tests.
+	lingerDir, cgroups string
+	kernel             string
+	bpfLSM             bool
 
 	counters *counters
 	began    time.Time
@@ -88,6 +97,9 @@ type Server struct {
 
 	// program is this one, which opens directories in the view of a unit.
 	program string
+
+	// dynamicUIDs is where systemd has a file for each ephemeral uid that somebody has.
+	dynamicUIDs string
 
 	// startTimeout is the constant, but for tests.
 	startTimeout time.Duration
@@ -109,8 +121,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, audit: newAudit(c.Audit, c.Log),
-		units: newRegistry(pool), fds: newFDStore(), keys: newKeyFiles(), closing: make(chan struct{}),
-		readPeer: readPeer, startTimeout: startTimeout,
+		units: newRegistry(pool), fds: newFDStore(), kept: newBudget(), keys: newKeyFiles(), closing: make(chan struct{}),
+		readPeer: readPeer, startTimeout: startTimeout, lingerDir: lingerDir, cgroups: cgroupRoot, dynamicUIDs: "/run/systemd/dynamic-uid",
 		counters: newCounters(), began: time.Now(),
 	}
 	if err := openat2Works(); err != nil {
@@ -232,10 +244,12 @@ func (s *Server) onClosing(f func()) (stop func()) {
 // Limits of the gRPC server; most of gRPC's own defaults have no bound.
 const (
 	maxMessage = 1 << 20
-	maxHeaders = 8 << 10
+	maxHeaders = 4 << 10
 	// maxStreams: each stop and each session is a call that lasts, and a client
 	// has one connection for all its units. A drain stops them all at once.
-	maxStreams      = 1024
+	maxStreams = 1024
+	// window is the least that HTTP/2 and gRPC know.
+	window          = 64 << 10
 	handshakeLimit  = 5 * time.Second
 	shutdownTimeout = 5 * time.Second
 )
@@ -251,6 +265,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		grpc.MaxSendMsgSize(4*maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),
+		// Windows that no client can make larger, and exactly the memory that a frame needs.
+		grpc.StaticStreamWindowSize(window),
+		grpc.StaticConnWindowSize(window),
+		experimental.BufferPool(mem.NopBufferPool{}),
+		grpc.ForceServerCodecV2(requestCodec{encoding.GetCodecV2(grpcproto.Name)}),
 		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 5 * time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,
@@ -278,7 +297,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		defer force.Stop()
 		srv.GracefulStop()
 	})
-	err := srv.Serve(newLimitListener(l))
+	err := srv.Serve(newCallListener(l, s.log, s.kept))
 	cancel(err)
 	closed.Wait() // no call is left that could begin anything
 	s.background.Wait()

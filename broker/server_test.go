@@ -5,7 +5,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -75,6 +74,7 @@ rule "local" {
   volumes {
     read_only = ["/usr/share"]
   }
+  devices = ["/dev/fuse"]
   log_drivers = ["fds", "journal"]
   sessions    = true
 }
@@ -86,12 +86,14 @@ type world struct {
 	pid1   *fakepid1.Server
 	server *Server
 	client brokerv1.BrokerServiceClient
-	alloc  string // the client's alloc_root
+	conn   *grpc.ClientConn // the client's
+	alloc  string           // the client's alloc_root
 	socket string
 	fds    string
 	run    string
 	tokens int // made so far
 	audit  auditLog
+	log    records // of the broker's own log
 	stop   func()
 
 	// cpus are those of the host, if set; confined is what every unit that a broker
@@ -102,8 +104,10 @@ type world struct {
 
 // fakeMounts mounts nothing, and keeps what it was asked for.
 type fakeMounts struct {
-	mu     sync.Mutex
-	fail   error
+	mu   sync.Mutex
+	fail error
+	// stuck is how often nothing more can be taken back.
+	stuck  int
 	asked  map[string][]mounts.Mount
 	staged map[string]bool
 }
@@ -128,9 +132,22 @@ func (f *fakeMounts) Stage(_ context.Context, unit string, all []mounts.Mount) (
 func (f *fakeMounts) Unstage(_ context.Context, unit string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.stuck > 0 {
+		f.stuck--
+		return errors.New("the process that mounts died")
+	}
 	delete(f.staged, unit)
 	return nil
 }
+
+// mappedTo is the user to whom the first directory of a unit was mapped.
+func (f *fakeMounts) mappedTo(unit string) *mounts.User {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked[unit][0].Map
+}
+
+func (f *fakeMounts) CheckDevices(context.Context, []string) error { return f.fail }
 
 func (f *fakeMounts) Staged() ([]string, error) {
 	f.mu.Lock()
@@ -175,7 +192,7 @@ func (w *world) policy() *policy.Policy {
 // boot starts a broker and connects a client; stop ends both.
 func (w *world) boot(p *policy.Policy) {
 	w.t.Helper()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.NewTextHandler(&w.log, nil))
 	var err error
 	w.server, err = New(w.t.Context(), Config{
 		Policy: p, RuntimeDir: w.run, Log: log, Audit: &w.audit, Version: "1.2.3", Mounts: &w.mounts,
@@ -213,7 +230,7 @@ func (w *world) boot(p *policy.Policy) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.client = brokerv1.NewBrokerServiceClient(conn)
+	w.conn, w.client = conn, brokerv1.NewBrokerServiceClient(conn)
 	w.stop = func() {
 		_ = conn.Close()
 		cancel()
@@ -349,11 +366,13 @@ func TestStartUnitIsRefused(t *testing.T) {
 func TestStartUnitRefusesADirectoryBehindASymlink(t *testing.T) {
 	w := newWorld(t)
 	local := filepath.Join(w.alloc, "x/web/local")
-	if err := errors.Join(os.Remove(local), os.Symlink("/etc", local)); err != nil {
-		t.Fatal(err)
+	for _, target := range []string{"/etc", "../../alloc", "secrets"} { // elsewhere, and the client's own
+		if err := errors.Join(os.Remove(local), os.Symlink(target, local)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: w.spec("a/1")})
+		wantCode(t, err, codes.InvalidArgument, "symlink")
 	}
-	_, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: w.spec("a/1")})
-	wantCode(t, err, codes.InvalidArgument, "symlink")
 }
 
 func TestDenialReachesTheClientWithItsReason(t *testing.T) {
@@ -679,18 +698,40 @@ func TestPathOfAMethodIsExact(t *testing.T) {
 	}
 	defer conn.Close()
 	for _, method := range []string{"broker.v1.BrokerService/Info", "//broker.v1.BrokerService/Info", "/broker.v1.brokerservice/Info", "/broker.v1.BrokerService/info"} {
-		if err := conn.Invoke(w.ctx(), method, &brokerv1.InfoRequest{}, new(brokerv1.InfoResponse)); err == nil {
-			t.Errorf("%s was answered", method)
-		}
+		err := conn.Invoke(w.ctx(), method, &brokerv1.InfoRequest{}, new(brokerv1.InfoResponse))
+		wantCode(t, err, codes.Unimplemented, "")
 	}
+}
+
+// TestFormerClientIsRefusedOnItsConnection, which was made when it was a client.
+func TestFormerClientIsRefusedOnItsConnection(t *testing.T) {
+	w := newWorld(t)
+	u := w.start("a/1")
+	text := strings.NewReplacer("ALLOC", w.alloc, `user        = "nomad"`, `user        = "alice"`, `users        = ["alice"]`, "").Replace(testPolicy)
+	p, err := policy.Load(fstest.MapFS{"p.hcl": {Data: []byte(text)}}, twoUsers{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.server.SetPolicy(w.ctx(), p); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.client.Info(w.ctx(), &brokerv1.InfoRequest{})
+	wantCode(t, err, codes.PermissionDenied, "names this user")
+	_, err = w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: w.spec("a/2")})
+	wantCode(t, err, codes.PermissionDenied, "names this user")
+	_, err = w.client.StopUnit(w.ctx(), &brokerv1.StopUnitRequest{Handle: u.GetHandle()})
+	wantCode(t, err, codes.PermissionDenied, "names this user")
 }
 
 // TestCallsThatLastLeaveRoomForOthers is about a drain: each stop is a call that
 // lasts as long as the task takes, and all come over one connection.
 func TestCallsThatLastLeaveRoomForOthers(t *testing.T) {
 	w := newWorld(t)
+	// One time for all: those that end make room, too.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for range 600 {
-		stream, err := w.client.WatchUnits(w.ctx(), &brokerv1.WatchUnitsRequest{})
+		stream, err := w.client.WatchUnits(ctx, &brokerv1.WatchUnitsRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}

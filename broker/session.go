@@ -60,7 +60,7 @@ func viewOf(d *policy.Decision) string {
 		identity = fmt.Sprintf("%s %d %d", u.Name, u.UID, u.GID)
 	}
 	parts := []string{identity, dirs.Alloc, dirs.Local, dirs.Secrets, d.Profile()}
-	parts = append(parts, fmt.Sprint(d.Request().Rootfs, d.Request().Devices))
+	parts = append(parts, fmt.Sprint(d.Request().Rootfs, d.Request().Devices), d.Request().NetworkNamespace)
 	for _, v := range d.Request().Volumes {
 		parts = append(parts, "volume", v.Source, v.Destination, strconv.FormatBool(v.ReadOnly), strconv.FormatBool(v.Image))
 	}
@@ -69,6 +69,9 @@ func viewOf(d *policy.Decision) string {
 	}
 	for _, g := range d.SupplementaryGroups() {
 		parts = append(parts, "supplementary group", strconv.FormatUint(uint64(g.GID), 10))
+	}
+	if d.Request().UserManager {
+		parts = append(parts, "user manager")
 	}
 	for _, c := range d.Request().Credentials {
 		parts = append(parts, "credential", c.Name)

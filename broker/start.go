@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"nomad-systemd-driver/broker/crashpoint"
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/systemd"
 	"nomad-systemd-driver/broker/unit"
@@ -47,6 +48,7 @@ func (s *Server) StartUnit(ctx context.Context, req *brokerv1.StartUnitRequest) 
 	if err != nil {
 		return nil, err
 	}
+	crashpoint.Here("start/decided")
 	r, err := s.startOnce(ctx, d, req.GetSpec(), key)
 	if err != nil {
 		return nil, err
@@ -161,7 +163,10 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 	r := &record{
 		client: client.Name, id: req.ID, unit: unit.Name(client.UnitPrefix, req.Name, req.ID),
 		sha256: sha256, rule: d.Rule(), user: user, view: viewOf(d), labels: req.Labels, cpus: req.Resources.CPUs,
-		memory: req.Resources.MemoryMax,
+		memory: req.Resources.MemoryMax, policy: d.PolicySHA256(),
+	}
+	if u, ok := d.User(); ok && req.UserManager {
+		r.manager = u.UID
 	}
 	return r.begun()
 }
@@ -172,11 +177,14 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 // which it runs.
 func (s *Server) start(ctx context.Context, r *record, d *policy.Decision, spec *brokerv1.UnitSpec, fds descriptors, parent *record) error {
 	defer fds.close()
+	crashpoint.Here("start/reserved")
 	st, err := s.run(ctx, r, d, spec, fds, parent)
 	if err != nil && !leavesUnit(err) {
 		s.forgetRequest(r.unit)
 	}
+	crashpoint.Here("start/run")
 	s.audit.started(ctx, r, d, err)
+	crashpoint.Here("start/recorded")
 	if s.units.finish(r, &st, err) {
 		s.reap(ctx, r.unit, &st)
 	}
@@ -202,7 +210,13 @@ func (s *Server) run(
 	if err := s.checkCommand(req); err != nil {
 		return systemd.Status{}, err
 	}
-	if err := s.programs.check(req); err != nil {
+	if why := s.programs.Refusal(req); why != "" {
+		return systemd.Status{}, &startError{why}
+	}
+	if err := s.checkDevices(ctx, req.Devices); err != nil {
+		return systemd.Status{}, err
+	}
+	if err := s.checkNetworkNamespace(req.NetworkNamespace); err != nil {
 		return systemd.Status{}, err
 	}
 	if err := fds.enough(neededFDs(req)); err != nil {
@@ -211,17 +225,24 @@ func (s *Server) run(
 	if err := s.newEnough(d); err != nil {
 		return systemd.Status{}, err
 	}
+	if err := s.managerReady(d); err != nil {
+		return systemd.Status{}, err
+	}
 	root, err := s.rootFor(r, d)
 	if err != nil {
 		return systemd.Status{}, err
 	}
-	user := s.mapTo(r, d, parent)
-	host := unit.Host{Root: root, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r), Systemd: major(s.systemd.Version())}
+	crashpoint.Here("start/root")
+	if err := s.nameUser(r, d, parent); err != nil {
+		return systemd.Status{}, err
+	}
+	user := mapTo(r, d)
+	host := unit.Host{Root: root, DynamicUser: r.dynamic, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r), Systemd: major(s.systemd.Version())}
 	switch len(fds) {
 	case logFDs:
 		host.Stdout, host.Stderr = fds[0], fds[1]
 	case sessionFDs:
-		host.Session = &unit.Session{Unit: parent.unit, ID: parent.id, Stdin: fds[0]}
+		host.Session = &unit.Session{Unit: parent.unit, Stdin: fds[0]}
 		host.Stdout, host.Stderr = fds[1], fds[2]
 	}
 	files, err := s.newStartFiles(r.unit)
@@ -233,7 +254,10 @@ func (s *Server) run(
 	if host.Passwd, host.Group, err = files.accounts(account); err != nil {
 		return systemd.Status{}, err
 	}
-	if host.EnvironmentFile, err = files.environment(req.Env); err != nil {
+	if r.manager != 0 {
+		host.RuntimeDir = unit.RuntimeDir(r.manager)
+	}
+	if host.EnvironmentFile, err = files.environment(environmentOf(r, req)); err != nil {
 		return systemd.Status{}, err
 	}
 	if host.Session != nil {
@@ -241,24 +265,29 @@ func (s *Server) run(
 	} else if host.Credentials, err = files.credentials(d); err != nil {
 		return systemd.Status{}, err
 	}
+	crashpoint.Here("start/files")
 	unstage, err := s.stage(ctx, r, d, user, &host)
 	if err != nil {
 		return systemd.Status{}, err
 	}
 	// PID 1 has bound them when the program is executed.
 	defer unstage()
+	crashpoint.Here("start/staged")
 	if err := s.keepRequest(r.unit, spec, req); err != nil {
 		return systemd.Status{}, err
 	}
+	crashpoint.Here("start/request")
 	u, err := unit.From(d, host)
 	if err != nil {
 		return systemd.Status{}, err
 	}
 	st, err := s.systemd.Start(ctx, u)
+	crashpoint.Here("start/executed")
 	if err != nil {
 		return st, s.explainStart(ctx, d, r.unit, err)
 	}
 	if r.mapped != 0 && st.UID != r.mapped && st.UID != 0 && st.UID != invalidUID {
+		s.units.avoid(r.mapped)
 		return st, fmt.Errorf("systemd runs %s as uid %d, not as %d to which its directories are mapped, and which somebody else has got meanwhile: %w", r.unit, st.UID, r.mapped, errLeft)
 	}
 	if actual, other := account.allocated(st.UID); other {

@@ -4,9 +4,7 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"sort"
 	"strconv"
@@ -25,16 +23,12 @@ const statsTimeout = 5 * time.Second
 func (s *Server) ServeStats(ctx context.Context, l net.Listener) error {
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	for {
-		conn, err := l.Accept()
+		conn, err := accept(l, s.log)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("cannot serve statistics: %w", err)
-		}
 		if err != nil {
-			s.log.Warn("cannot accept a reader of the statistics", slog.Any("error", err))
-			continue
+			return fmt.Errorf("cannot serve statistics: %w", err)
 		}
 		// One after the other: there is one reader, and it cannot hold up others for long.
 		_ = conn.SetDeadline(time.Now().Add(statsTimeout))
@@ -111,7 +105,7 @@ func (s *Server) unitStats(w *metricsWriter) {
 		if r.state != brokerv1.UnitState_UNIT_STATE_RUNNING || r.session != "" {
 			continue
 		}
-		labels := []string{"unit", r.unit, "client", r.client, "rule", r.rule, "control_group", r.status.ControlGroup}
+		labels := []string{"unit", r.unit, "client", r.client, "rule", r.rule, "control_group", r.controlGroupLocked()}
 		names := make([]string, 0, len(r.labels))
 		for name := range r.labels {
 			names = append(names, name)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nomad-systemd-driver/broker/crashpoint"
 	"nomad-systemd-driver/broker/systemd"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -45,7 +46,9 @@ func (s *Server) StopUnit(ctx context.Context, req *brokerv1.StopUnitRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	crashpoint.Here("stop/found")
 	job := s.beginStop(ctx, r, sig, grace)
+	crashpoint.Here("stop/begun")
 	select {
 	case <-job.done:
 		if job.err != nil {
@@ -88,6 +91,7 @@ func (s *Server) beginStop(ctx context.Context, r *record, sig unix.Signal, grac
 	s.background.Go(func() {
 		defer close(job.done)
 		job.err = s.stop(context.WithoutCancel(ctx), r, sig, grace)
+		crashpoint.Here("stop/stopped")
 		s.audit.stopped(ctx, r, job.err)
 	})
 	return job
@@ -116,6 +120,7 @@ func (s *Server) stop(ctx context.Context, r *record, sig unix.Signal, grace tim
 		if err := s.signal(ctx, r, systemd.Main, sig); err != nil {
 			return err
 		}
+		crashpoint.Here("stop/signalled")
 		timer := time.NewTimer(grace)
 		defer timer.Stop()
 		select {
@@ -137,6 +142,7 @@ func (s *Server) kill(ctx context.Context, r *record) error {
 	defer cancel()
 	for {
 		err := s.signal(ctx, r, systemd.All, unix.SIGKILL)
+		crashpoint.Here("stop/killed")
 		var again <-chan time.Time
 		switch {
 		case errors.Is(err, systemd.ErrOutcomeUnknown):
@@ -156,6 +162,9 @@ func (s *Server) kill(ctx context.Context, r *record) error {
 
 // signal sends sig; that there is nobody left to receive it is success.
 func (s *Server) signal(ctx context.Context, r *record, who systemd.Who, sig unix.Signal) error {
+	if s.units.isReplaced(r) {
+		return nil
+	}
 	err := s.systemd.Kill(ctx, r.unit, who, sig)
 	if errors.Is(err, systemd.ErrNotFound) || errors.Is(err, systemd.ErrNoProcess) {
 		return nil
@@ -175,6 +184,9 @@ func (s *Server) SignalUnit(ctx context.Context, req *brokerv1.SignalUnitRequest
 	if err != nil {
 		return nil, err
 	}
+	if s.units.isReplaced(r) {
+		return nil, errNotFound
+	}
 	who := systemd.Main
 	if req.GetTarget() == brokerv1.SignalUnitRequest_TARGET_ALL {
 		who = systemd.All
@@ -191,20 +203,29 @@ func (s *Server) RemoveUnit(ctx context.Context, req *brokerv1.RemoveUnitRequest
 	if err := known(req); err != nil {
 		return nil, err
 	}
-	r, err := s.own(ctx, req.GetHandle())
+	if err := checkOpen(req.GetOpen()); err != nil {
+		return nil, err
+	}
+	client, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.units.find(client.Name, req.GetHandle())
 	if errors.Is(err, errNotFound) {
+		if req.GetOpen() != nil {
+			s.openGone(ctx, client, req)
+		}
 		return &brokerv1.RemoveUnitResponse{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOpen(req.GetOpen()); err != nil {
-		return nil, err
+	if req.GetOpen() != nil {
+		s.open(ctx, r, req)
 	}
-	if dirs := req.GetOpen(); dirs != nil {
-		s.open(ctx, r, dirs)
-	}
+	crashpoint.Here("remove/found")
 	err = s.remove(context.WithoutCancel(ctx), r)
+	crashpoint.Here("remove/removed")
 	s.audit.removed(ctx, r, err)
 	return &brokerv1.RemoveUnitResponse{}, err
 }
@@ -223,13 +244,20 @@ func (s *Server) remove(ctx context.Context, r *record) error {
 
 // drop stops r, has PID 1 forget it and forgets it too.
 func (s *Server) drop(ctx context.Context, r *record) error {
+	s.endScope(ctx, r)
 	for _, step := range []func(context.Context, string) error{s.systemd.Stop, s.systemd.ResetFailed} {
+		if s.units.isReplaced(r) {
+			break
+		}
 		if err := step(ctx, r.unit); err != nil && !errors.Is(err, systemd.ErrNotFound) {
 			return fmt.Errorf("cannot remove %s: %w", r.unit, err)
 		}
+		crashpoint.Here("remove/step")
 	}
 	s.forgetRequest(r.unit) // before another start can have the id
+	crashpoint.Here("remove/request")
 	s.removeRoot(r.unit)
+	crashpoint.Here("remove/root")
 	if s.units.remove(r) {
 		s.unstage(ctx, r.unit)
 	}

@@ -112,7 +112,7 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		return nil, invalid("spec", "is missing")
 	}
 	for _, check := range append([]func(*brokerv1.UnitSpec) error{
-		checkID, checkName, checkArgs, checkEnv, checkUser, checkToken, checkPaths, checkVolumes, checkFiles, checkResources, checkDirectives,
+		checkID, checkName, checkArgs, checkEnv, checkUser, checkToken, checkPaths, checkVolumes, checkFiles, checkResources, checkDirectives, checkManager,
 	}, more...) {
 		if err := check(spec); err != nil {
 			return nil, err
@@ -131,6 +131,8 @@ func checked(spec *brokerv1.UnitSpec, labelPrefix string, more ...func(*brokerv1
 		Env:     maps.Clone(spec.GetEnv()),
 		User:    spec.GetUser(),
 		Group:   spec.GetGroup(),
+
+		UserManager: spec.GetUserManager(),
 
 		SupplementaryGroups: slices.Sorted(slices.Values(spec.GetSupplementaryGroups())),
 		Directories: policy.Directories{

@@ -23,7 +23,7 @@ var rootfsKinds = map[brokerv1.Rootfs_Kind]policy.RootfsKind{
 }
 
 func checkFiles(s *brokerv1.UnitSpec) error {
-	for _, check := range []func(*brokerv1.UnitSpec) error{checkRootfs, checkDevices} {
+	for _, check := range []func(*brokerv1.UnitSpec) error{checkRootfs, checkDevices, checkNetworkNamespace} {
 		if err := check(s); err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func checkRootfs(s *brokerv1.UnitSpec) error {
 	if _, ok := rootfsKinds[r.GetKind()]; !ok {
 		return invalid("rootfs.kind", "is not known")
 	}
-	if !image && (r.GetImage() != "" || r.GetVerityRootHash() != "") {
+	if !image && (r.GetImage() != "" || r.GetVerityRootHash() != "" || r.GetVeritySignature() != "") {
 		return invalid("rootfs.image", "is for KIND_IMAGE only")
 	}
 	if h, err := hex.DecodeString(r.GetVerityRootHash()); err != nil || len(h) != 0 && (len(h) < 16 || len(h) > 64) {
@@ -45,6 +45,14 @@ func checkRootfs(s *brokerv1.UnitSpec) error {
 	}
 	if !image {
 		return nil
+	}
+	if r.GetVeritySignature() != "" {
+		if r.GetVerityRootHash() == "" {
+			return invalid("rootfs.verity_signature", "is of a root hash, which is not there")
+		}
+		if err := checkPath("rootfs.verity_signature", r.GetVeritySignature()); err != nil {
+			return err
+		}
 	}
 	return checkPath("rootfs.image", r.GetImage())
 }
@@ -64,11 +72,20 @@ func checkDevices(s *brokerv1.UnitSpec) error {
 	return nil
 }
 
+func checkNetworkNamespace(s *brokerv1.UnitSpec) error {
+	if s.GetNetworkNamespace() == "" {
+		return nil
+	}
+	return checkPath("network_namespace", s.GetNetworkNamespace())
+}
+
 // addFiles puts what spec says of files into r.
 func addFiles(r *policy.Request, s *brokerv1.UnitSpec) {
 	r.Rootfs = policy.Rootfs{
 		Kind: rootfsKinds[s.GetRootfs().GetKind()], Image: s.GetRootfs().GetImage(), RootHash: s.GetRootfs().GetVerityRootHash(),
+		Signature: s.GetRootfs().GetVeritySignature(),
 	}
+	r.NetworkNamespace = s.GetNetworkNamespace()
 	for _, d := range s.GetDevices() {
 		r.Devices = append(r.Devices, policy.Device{Path: d.GetPath(), Permissions: d.GetPermissions()})
 	}

@@ -13,6 +13,11 @@ func TestFilesAreChecked(t *testing.T) {
 	image := func(path, hash string) *brokerv1.Rootfs {
 		return &brokerv1.Rootfs{Kind: brokerv1.Rootfs_KIND_IMAGE, Image: path, VerityRootHash: hash}
 	}
+	signed := func(path, hash, signature string) *brokerv1.Rootfs {
+		r := image(path, hash)
+		r.VeritySignature = signature
+		return r
+	}
 	for _, tt := range []struct {
 		name   string
 		rootfs *brokerv1.Rootfs
@@ -26,6 +31,10 @@ func TestFilesAreChecked(t *testing.T) {
 		{"an image with its hash", image("/srv/i", strings.Repeat("0a", 32)), nil, true},
 		{"a short hash", image("/srv/i", "0a"), nil, false},
 		{"a hash that is none", image("/srv/i", "x"), nil, false},
+		{"a signed image", signed("/srv/i", strings.Repeat("0a", 32), "/srv/i.p7s"), nil, true},
+		{"a signature of nothing", signed("/srv/i", "", "/srv/i.p7s"), nil, false},
+		{"a signature that leads out", signed("/srv/i", strings.Repeat("0a", 32), "/srv/../i.p7s"), nil, false},
+		{"a signature for the host's view", &brokerv1.Rootfs{Kind: brokerv1.Rootfs_KIND_HOST, VeritySignature: "/srv/s"}, nil, false},
 		{"no image", image("", ""), nil, false},
 		{"an image that leads out", image("/srv/../etc", ""), nil, false},
 		{"an image for the host's view", &brokerv1.Rootfs{Kind: brokerv1.Rootfs_KIND_HOST, Image: "/srv/i"}, nil, false},

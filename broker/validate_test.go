@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -160,6 +161,50 @@ func TestKnownRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 	if err := known(&brokerv1.StartUnitRequest{Spec: goodSpec()}); err != nil {
 		t.Errorf("a good request is refused: %v", err)
+	}
+}
+
+// TestEachCallRefusesAnUnknownField: a client that is newer than the broker may mean by
+// it that less is to be allowed.
+func TestEachCallRefusesAnUnknownField(t *testing.T) {
+	w := newWorld(t)
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1)
+	for name, call := range map[string]struct {
+		req proto.Message
+		do  func(proto.Message) error
+	}{
+		"CheckStart": {&brokerv1.CheckStartRequest{Spec: w.spec("a/1")}, func(m proto.Message) error {
+			_, err := w.client.CheckStart(w.ctx(), m.(*brokerv1.CheckStartRequest))
+			return err
+		}},
+		"StartUnit": {&brokerv1.StartUnitRequest{Spec: w.spec("a/1")}, func(m proto.Message) error {
+			_, err := w.client.StartUnit(w.ctx(), m.(*brokerv1.StartUnitRequest))
+			return err
+		}},
+		"StopUnit": {&brokerv1.StopUnitRequest{}, func(m proto.Message) error {
+			_, err := w.client.StopUnit(w.ctx(), m.(*brokerv1.StopUnitRequest))
+			return err
+		}},
+		"SignalUnit": {&brokerv1.SignalUnitRequest{Signal: 15}, func(m proto.Message) error {
+			_, err := w.client.SignalUnit(w.ctx(), m.(*brokerv1.SignalUnitRequest))
+			return err
+		}},
+		"RemoveUnit": {&brokerv1.RemoveUnitRequest{}, func(m proto.Message) error {
+			_, err := w.client.RemoveUnit(w.ctx(), m.(*brokerv1.RemoveUnitRequest))
+			return err
+		}},
+		"ExecInUnit": {&brokerv1.ExecInUnitRequest{}, func(m proto.Message) error {
+			stream, err := w.client.ExecInUnit(w.ctx(), m.(*brokerv1.ExecInUnitRequest))
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			call.req.ProtoReflect().SetUnknown(unknown)
+			wantCode(t, call.do(call.req), codes.InvalidArgument, "does not know")
+		})
 	}
 }
 

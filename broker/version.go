@@ -17,20 +17,29 @@ import (
 func (s *Server) newEnough(d *policy.Decision) error {
 	running, features := s.systemd.Version(), strings.Fields(s.systemd.Features())
 	for _, v := range d.Values() {
-		if v.Needs != "" && !slices.Contains(features, "+"+v.Needs) {
-			return &startError{fmt.Sprintf("%s, as profile %q or the task sets it, needs a systemd that is built with %s, and that of this host is not "+
-				"(systemctl --version); remove it, or run the task elsewhere", v.Directive, d.Profile(), v.Needs)}
+		var needs, instead string
+		switch {
+		case v.Needs != "" && !slices.Contains(features, "+"+v.Needs):
+			needs, instead = "a systemd that is built with "+v.Needs, "that of this host is not (systemctl --version)"
+		case v.Directive == "RestrictFileSystems" && !s.bpfLSM:
+			needs, instead = "a kernel with the BPF LSM in force", "that of this host has not (/sys/kernel/security/lsm)"
+		case v.Since > major(running):
+			needs, instead = fmt.Sprintf("systemd %d", v.Since), "this host has "+running
+		default:
+			continue
 		}
-		if v.Directive == "RestrictFileSystems" && !s.bpfLSM {
-			return &startError{fmt.Sprintf("RestrictFileSystems, as profile %q or the task sets it, needs a kernel with the BPF LSM in force, "+
-				"and that of this host has not (/sys/kernel/security/lsm); remove it, or run the task elsewhere", d.Profile())}
-		}
-		if v.Since > major(running) {
-			return &startError{fmt.Sprintf("%s, as profile %q or the task sets it, needs systemd %d, and this host has %s; "+
-				"remove it, or run the task where systemd is newer", v.Directive, d.Profile(), v.Since, running)}
-		}
+		return &startError{fmt.Sprintf("directive \"%s=%s\"%s needs %s, and %s; remove it, or run the task on a host that has what it needs",
+			v.Directive, v.Text, ofProfile(d, v.Directive), needs, instead)}
 	}
 	return nil
+}
+
+// ofProfile tells that the request did not ask for a directive itself.
+func ofProfile(d *policy.Decision, name string) string {
+	if slices.ContainsFunc(d.Request().Directives, func(r policy.Directive) bool { return r.Name == name }) {
+		return ""
+	}
+	return fmt.Sprintf(" of profile %q", d.Profile())
 }
 
 // major is the first number of a version of systemd such as "252.39-1~deb12u2".

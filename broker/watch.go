@@ -148,6 +148,9 @@ func (s *Server) refresh(ctx context.Context, name string) {
 func (s *Server) reap(ctx context.Context, name string, st *systemd.Status) {
 	if r, ok := s.units.get(name); ok {
 		s.audit.ended(ctx, r, st)
+		if r.manager != 0 { // it waits for PID 1, as who follows it must not
+			go s.unlessClosing(func() { s.endScope(context.WithoutCancel(ctx), r) })
+		}
 	}
 	if st.ActiveState != systemd.Active {
 		return
@@ -220,7 +223,7 @@ func (s *Server) adoptUnits(ctx context.Context, c *policy.Client, names []strin
 // adoptUnit takes one unit over if the broker started it, which its fields
 // tell: only root can make a unit that has them.
 func (s *Server) adoptUnit(ctx context.Context, c *policy.Client, name string) error {
-	st, err := s.systemd.Status(ctx, name)
+	st, err := s.systemd.StatusListed(ctx, name)
 	if errors.Is(err, systemd.ErrNotFound) {
 		return nil
 	}

@@ -25,8 +25,8 @@ func (h *Host) checkPolicy(context.Context) Finding {
 	return good("the policy can be loaded, sha256 %.12s", h.Policy.SHA256())
 }
 
-// checkSocket: the unit listens, and only root and a group can connect.
-func (h *Host) checkSocket(ctx context.Context, unit, path string) Finding {
+// checkSocket: the unit listens, and nobody has the permissions in shut.
+func (h *Host) checkSocket(ctx context.Context, unit, path string, shut fs.FileMode) Finding {
 	if h.Systemd == nil {
 		return skipped(noSystemd)
 	}
@@ -45,13 +45,35 @@ func (h *Host) checkSocket(ctx context.Context, unit, path string) Finding {
 		return bad("systemctl stop "+inspect.Service+" "+unit+" && systemctl start "+inspect.Service, "%s listens, but not at %s: %v", unit, path, err)
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
-	if mode := info.Mode().Perm(); info.Mode().Type() != fs.ModeSocket || !ok || owner.Uid != h.rootUID() || mode&0o007 != 0 {
+	if mode := info.Mode().Perm(); info.Mode().Type() != fs.ModeSocket || !ok || owner.Uid != h.rootUID() || mode&shut != 0 {
 		return bad("remove what changes it: systemctl cat "+unit, "%s is open to others (mode %v)", path, info.Mode())
 	}
 	if !d.Enabled {
 		return warning("systemctl enable "+unit, "%s is not started at boot", unit)
 	}
 	return good("%s listens", path)
+}
+
+// checkMounts: the service that makes mounts for the broker runs when it is asked.
+func (h *Host) checkMounts(ctx context.Context) Finding {
+	if h.Systemd == nil {
+		return skipped(noSystemd)
+	}
+	d, err := inspect.ReadDaemon(ctx, h.Systemd, inspect.MountService)
+	switch {
+	case err != nil:
+		return bad("see systemctl status "+inspect.MountService, "%v", err)
+	case !d.Loaded:
+		return bad("install the package systemd-brokerd", "there is no unit %s", inspect.MountService)
+	case d.Failing():
+		return bad("journalctl -u "+inspect.MountService+" says why; then systemctl restart "+inspect.MountSocket,
+			"%s fails: no unit can be started", inspect.MountService)
+	case d.Stale:
+		return warning("systemctl daemon-reload && systemctl restart "+inspect.MountService, "its unit has changed on disk since systemd read it")
+	case d.Restarts > 0:
+		return warning("journalctl -u "+inspect.MountService+" says why", "%s ended by itself %d times", inspect.MountService, d.Restarts)
+	}
+	return good("%s is %s: it is started when it is needed", inspect.MountService, d.State)
 }
 
 // rootUID is root's; in tests files belong to whoever runs them.

@@ -48,6 +48,8 @@ type Host struct {
 	PolicyError error
 	// Users is the host's.
 	Users policy.Resolver
+	// Mappable reports whether ids can be mapped in a directory, and its file system.
+	Mappable func(dir string) (ok bool, fileSystem string, err error)
 	// InForce is what the broker says of itself with Policy in force.
 	InForce string
 }
@@ -66,15 +68,20 @@ var checks = []struct {
 	{"bpf", (*Host).checkBPF},
 	{"policy", (*Host).checkPolicy},
 	{"api socket", func(h *Host, ctx context.Context) Finding {
-		return h.checkSocket(ctx, inspect.APISocket, "/run/systemd-brokerd/broker.sock")
+		return h.checkSocket(ctx, inspect.APISocket, "/run/systemd-brokerd/broker.sock", 0o007)
 	}},
 	{"descriptor socket", func(h *Host, ctx context.Context) Finding {
-		return h.checkSocket(ctx, inspect.FDSocket, "/run/systemd-brokerd/fds.sock")
+		return h.checkSocket(ctx, inspect.FDSocket, "/run/systemd-brokerd/fds.sock", 0o007)
 	}},
+	{"mount socket", func(h *Host, ctx context.Context) Finding {
+		return h.checkSocket(ctx, inspect.MountSocket, "/run/systemd-brokerd/mounts.sock", 0o077)
+	}},
+	{"mounts", (*Host).checkMounts},
 	{"broker", (*Host).checkBroker},
 	{"policy in force", (*Host).checkInForce},
 	{"clients", (*Host).checkClients},
 	{"alloc_root", (*Host).checkAllocRoots},
+	{"id mapping", (*Host).checkMapping},
 	{"agent's unit", (*Host).checkAgentUnit},
 	{"agent", (*Host).checkAgent},
 	{"driver", (*Host).checkDriver},

@@ -95,7 +95,7 @@ func patient(t *testing.T) (*Host, *fakeSystemd) {
 	chmod(t, root, "/srv/other", 0o700)
 	chown(t, root, "/var/lib/nomad/alloc", clientUID())
 	chown(t, root, "/srv/other", 990)
-	for _, name := range []string{"broker.sock", "fds.sock"} {
+	for _, name := range []string{"broker.sock", "fds.sock", "mounts.sock"} {
 		path := filepath.Join(root, "run/systemd-brokerd", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -107,6 +107,7 @@ func patient(t *testing.T) (*Host, *fakeSystemd) {
 		t.Cleanup(func() { _ = l.Close() })
 		chmod(t, root, "/run/systemd-brokerd/"+name, 0o660)
 	}
+	chmod(t, root, "/run/systemd-brokerd/mounts.sock", 0o600)
 	gid := strconv.Itoa(os.Getgid())
 	known, err := users.Parse([]byte("root:x:0:0::/:/bin/sh\nagent:x:990:"+gid+"::/:/bin/sh\n"), []byte("root:x:55:\nsocket:x:"+gid+":\ndocker:x:20:\n"))
 	if err != nil {
@@ -124,8 +125,14 @@ func patient(t *testing.T) (*Host, *fakeSystemd) {
 	}
 	fake := &fakeSystemd{version: "257.7-1", features: "+SECCOMP +BPF_FRAMEWORK", units: map[string]map[string]any{
 		inspect.Service: up, inspect.APISocket: up, inspect.FDSocket: up, agentUnit: agent,
+		inspect.MountSocket: up, inspect.MountService: {"LoadState": "loaded", "ActiveState": "inactive"},
 	}}
-	return &Host{Systemd: fake, Root: root, Kernel: "6.12.3-amd64", Policy: p, Users: known, InForce: "Policy x in force."}, fake
+	h := &Host{Systemd: fake, Root: root, Kernel: "6.12.3-amd64", Policy: p, Users: known, InForce: "Policy x in force."}
+	h.Mappable = func(dir string) (bool, string, error) {
+		_, err := os.Stat(dir)
+		return true, "ext4", err
+	}
+	return h, fake
 }
 
 func write(t *testing.T, path, text string) {
@@ -201,6 +208,23 @@ func TestOneThingWrongIsFound(t *testing.T) {
 			chmod(t, h.Root, "/run/systemd-brokerd/broker.sock", 0o666)
 		}, "api socket", Bad, "open to others"},
 		{"a socket that is not started at boot", func(_ *testing.T, _ *Host, f *fakeSystemd) { f.with(inspect.APISocket, "UnitFileState", "disabled") }, "api socket", Warning, "at boot"},
+		{"a mount socket that is stopped", func(_ *testing.T, _ *Host, f *fakeSystemd) { f.with(inspect.MountSocket, "ActiveState", "inactive") }, "mount socket", Bad, "inactive"},
+		{"a mount socket for a group", func(t *testing.T, h *Host, _ *fakeSystemd) {
+			chmod(t, h.Root, "/run/systemd-brokerd/mounts.sock", 0o660)
+		}, "mount socket", Bad, "open to others"},
+		{"no mount service", func(_ *testing.T, _ *Host, f *fakeSystemd) { delete(f.units, inspect.MountService) }, "mounts", Bad, "no unit"},
+		{"a mount service that failed", func(_ *testing.T, _ *Host, f *fakeSystemd) { f.with(inspect.MountService, "ActiveState", "failed") }, "mounts", Bad, "no unit can be started"},
+		{"a mount service that fails again and again", func(_ *testing.T, _ *Host, f *fakeSystemd) {
+			f.with(inspect.MountService, "NRestarts", uint32(2))
+			f.with(inspect.MountService, "ActiveState", "activating")
+		}, "mounts", Bad, "no unit can be started"},
+		{"a mount service that was stopped after it had failed", func(_ *testing.T, _ *Host, f *fakeSystemd) {
+			f.with(inspect.MountService, "NRestarts", uint32(2))
+		}, "mounts", Warning, "2 times"},
+		{"a mount service that has failed before", func(_ *testing.T, _ *Host, f *fakeSystemd) {
+			f.with(inspect.MountService, "NRestarts", uint32(2))
+			f.with(inspect.MountService, "ActiveState", "active")
+		}, "mounts", Warning, "2 times"},
 		{"a broker that failed", func(_ *testing.T, _ *Host, f *fakeSystemd) { f.with(inspect.Service, "ActiveState", "failed") }, "broker", Bad, "failed"},
 		{"a broker that fails again and again", func(_ *testing.T, _ *Host, f *fakeSystemd) { f.with(inspect.Service, "NRestarts", uint32(3)) }, "broker", Warning, "3 times"},
 		{"a unit that changed on disk", func(_ *testing.T, _ *Host, f *fakeSystemd) { f.with(inspect.Service, "NeedDaemonReload", true) }, "broker", Warning, "changed on disk"},
@@ -232,6 +256,12 @@ func TestOneThingWrongIsFound(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "alloc_root", Good, ""},
+		{"a file system that maps no ids", func(_ *testing.T, h *Host, _ *fakeSystemd) {
+			h.Mappable = func(string) (bool, string, error) { return false, "nfs", nil }
+		}, "id mapping", Warning, "is on nfs, which maps no ids"},
+		{"an id mapping that cannot be tried", func(_ *testing.T, h *Host, _ *fakeSystemd) {
+			h.Mappable = func(string) (bool, string, error) { return false, "", errors.New("operation not permitted") }
+		}, "id mapping", Skipped, "not permitted"},
 		{"an agent's unit for root", func(_ *testing.T, _ *Host, f *fakeSystemd) { f.with(agentUnit, "User", "") }, "agent's unit", Bad, "runs as root"},
 		{"an agent's unit with capabilities", func(_ *testing.T, _ *Host, f *fakeSystemd) {
 			f.with(agentUnit, "CapabilityBoundingSet", ^uint64(0))

@@ -11,10 +11,16 @@ import (
 
 // Names of the units that make a broker.
 const (
-	Service   = "systemd-brokerd.service"
-	APISocket = "systemd-brokerd.socket"
-	FDSocket  = "systemd-brokerd-fds.socket"
+	Service     = "systemd-brokerd.service"
+	APISocket   = "systemd-brokerd.socket"
+	FDSocket    = "systemd-brokerd-fds.socket"
+	MountSocket = "systemd-brokerd-mounts.socket"
+	// MountService is started by its socket, when the broker asks for a mount.
+	MountService = "systemd-brokerd-mounts.service"
 )
+
+// Sockets are those without which no unit can be started.
+var Sockets = []string{APISocket, FDSocket, MountSocket}
 
 // Daemon is the state of a service, by default the broker's own.
 type Daemon struct {
@@ -30,6 +36,11 @@ type Daemon struct {
 	// Stale: the unit's files have changed, and PID 1 has not read them again.
 	Stale  bool    `json:"stale"`
 	Memory *uint64 `json:"memory_bytes,omitempty"`
+}
+
+// Failing reports whether it has failed, or ends again and again, and waits for another try.
+func (d *Daemon) Failing() bool {
+	return d.State == systemd.Failed || d.Restarts > 0 && d.State == systemd.Activating
 }
 
 func unitProperty(name string) systemd.Property {

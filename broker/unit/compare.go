@@ -124,8 +124,18 @@ func covers(whole, networks []netip.Prefix) bool {
 	})
 }
 
-// sameDevices lets PID 1 have what was sent, and the clock that ProtectClock=
-// leaves readable.
+// addedDevices are those that PID 1 adds of its own: the clock that ProtectClock=
+// leaves readable, and what mounts the images of RootImage= and MountImages=.
+var addedDevices = [][]any{
+	{"char-rtc", "r"},
+	{"/dev/loop-control", "rw"},
+	{"/dev/mapper/control", "rw"},
+	{"block-loop", "rwm"},
+	{"block-blkext", "rwm"},
+	{"block-device-mapper", "rwm"},
+}
+
+// sameDevices lets PID 1 have what was sent, and what it adds.
 func sameDevices(sent []any, got any) bool {
 	want := rows(folded(sent))
 	has := func(list [][]any, row []any) bool {
@@ -133,7 +143,7 @@ func sameDevices(sent []any, got any) bool {
 	}
 	all := rows(got)
 	return !slices.ContainsFunc(want, func(r []any) bool { return !has(all, r) }) &&
-		!slices.ContainsFunc(all, func(r []any) bool { return !has(want, r) && (len(r) != 2 || r[0] != "char-rtc") })
+		!slices.ContainsFunc(all, func(r []any) bool { return !has(want, r) && !has(addedDevices, r) })
 }
 
 // lastOfEach compares limits of devices, of which the last line for a device counts.

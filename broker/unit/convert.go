@@ -3,6 +3,7 @@
 package unit
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ type Host struct {
 	// Root is the root directory, unless Image is a disk image, with the RootHash
 	// of its verity data or none. RootVerity is where these are, if not in the image.
 	Root, Image, RootHash, RootVerity string
+	// RootHashSignature is that of RootHash, which PID 1 has verified, or empty.
+	RootHashSignature []byte
 	// Hidden are paths that the unit does not see.
 	Hidden []string
 	// Systemd is the major version of PID 1.
@@ -27,6 +30,8 @@ type Host struct {
 	// sees by these names; Volumes are further ones.
 	Alloc, Local, Secrets string
 	Volumes               []Volume
+	// RuntimeDir is that of the user's manager, for a unit that runs in it.
+	RuntimeDir string
 	// ReadOnly are host files and directories to show read-only at the same
 	// place in the unit's view; those that do not exist are left out.
 	ReadOnly []string
@@ -43,6 +48,9 @@ type Host struct {
 	Credentials []Credential
 	// Session is set if the decision is about a session.
 	Session *Session
+	// DynamicUser is the name of the unit's user if the decision names none. A session
+	// has that of its unit: the same name is the same uid.
+	DynamicUser string
 	// Fields are journal fields the broker adds to the client's labels, and
 	// from which it knows its unit again after a restart.
 	Fields map[string]string
@@ -58,23 +66,26 @@ type Volume struct {
 // Session is what a program that runs beside a unit needs of that unit.
 type Session struct {
 	Unit  string // the unit's name
-	ID    string // the client's id for the unit
 	Stdin int    // descriptor
 }
 
 // Credential is LoadCredential= on D-Bus, a(ss): name, path.
 type Credential struct{ Name, Path string }
 
-// noEnvExpand keeps systemd from expanding $VARIABLES in the arguments: what
-// the client sent is what the program gets.
-const noEnvExpand = "no-env-expand"
-
-// exec is ExecStartEx= on D-Bus, a(sasas): path, argv, flags.
+// exec is ExecStart= on D-Bus, a(sasb): path, argv, ignore a failure.
+//
+// Not ExecStartEx=, which has a flag for what literal does: systemd 252 writes it into
+// the unit's file under that name, does not know it when it reads the file again at a
+// daemon-reload, and lifts the limits of a unit that it cannot read.
 type exec struct {
-	Path  string
-	Argv  []string
-	Flags []string
+	Path          string
+	Argv          []string
+	IgnoreFailure bool
 }
+
+// literal is an argument that systemd expands to arg: "$$" is a dollar sign, and what
+// follows it is no variable (systemd.service(5), "Command lines").
+func literal(arg string) string { return strings.ReplaceAll(arg, "$", "$$") }
 
 // bind is BindPaths= and BindReadOnlyPaths= on D-Bus, a(ssbt): source,
 // destination, ignore a missing source, mount flags.
@@ -99,12 +110,19 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	r, c := d.Request(), d.Client()
 	u := &Unit{name: Name(c.UnitPrefix, r.Name, r.ID)}
 	u.add(
-		str("Description", fmt.Sprintf("%s task %s", c.UnitPrefix, u.name)),
+		str("Description", description(d, u.name)),
 		str("Slice", c.Slice),
 	)
+	if _, named := d.User(); !named && h.DynamicUser == "" {
+		return nil, errors.New("cannot convert a request for an ephemeral user without the user's name")
+	}
 	u.add(lifecycle...)
-	u.add(program(r)...)
+	u.add(program(d, h, u.name)...)
 	u.add(identity(d, h)...)
+	if _, ok := d.UserManager(); ok {
+		user, _ := d.User()
+		u.add(managed(user.UID)...)
+	}
 	u.add(resources(d, h)...)
 	files, err := view(r, h)
 	if err != nil {
@@ -116,6 +134,9 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 		return nil, err
 	}
 	u.add(output...)
+	if r.NetworkNamespace != "" {
+		u.add(str("NetworkNamespacePath", r.NetworkNamespace))
+	}
 	u.add(fields(r.Labels, h.Fields))
 	if len(h.Credentials) > 0 {
 		u.add(Property{"LoadCredential", dbus.MakeVariant(h.Credentials)})
@@ -125,10 +146,10 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	if h.Systemd >= logSocketsSince {
 		values = append(values, boolean("BindLogSockets", false))
 	}
-	u.intend(values)
 	u.add(values...)
 	// Forced values come last: what PID 1 reads last is in force.
 	u.add(floor...)
+	u.intend(h.Systemd)
 	return u, nil
 }
 
@@ -165,14 +186,26 @@ func inRoot(v directive.Value) dbus.Variant {
 
 func (u *Unit) add(p ...Property) { u.properties = append(u.properties, p...) }
 
-func program(r *policy.Request) []Property {
+func description(d *policy.Decision, unit string) string {
+	return fmt.Sprintf("%s task %s", d.Client().UnitPrefix, unit)
+}
+
+func program(d *policy.Decision, h Host, unit string) []Property {
+	r := d.Request()
 	argv := append([]string{r.Command}, r.Args...)
+	if _, ok := d.UserManager(); ok {
+		argv = scoped(d, h, unit, argv)
+	}
+	path := argv[0]
+	for i := range argv { // systemd expands all of it, also the name, but not the path
+		argv[i] = literal(argv[i])
+	}
 	wd := r.WorkingDirectory
 	if wd == "" {
 		wd = "/local"
 	}
 	return []Property{
-		{"ExecStartEx", dbus.MakeVariant([]exec{{r.Command, argv, []string{noEnvExpand}}})},
+		{"ExecStart", dbus.MakeVariant([]exec{{path, argv, false}})},
 		str("WorkingDirectory", wd),
 	}
 }
@@ -237,6 +270,9 @@ func view(r *policy.Request, h Host) ([]Property, error) {
 		{h.Alloc, "/alloc", false, 0},
 		{h.Local, "/local", false, 0},
 		{h.Secrets, "/secrets", false, 0},
+	}
+	if h.RuntimeDir != "" {
+		rw = append(rw, bind{h.RuntimeDir, h.RuntimeDir, false, 0})
 	}
 	var images []mountImage
 	for _, v := range h.Volumes {

@@ -65,6 +65,7 @@ var host = Host{
 	Stdout:          7,
 	Stderr:          8,
 	Fields:          map[string]string{"BROKER_CLIENT": "nomad"},
+	DynamicUser:     "nomad-0011223344556677",
 }
 
 // TestFrom converts each testdata/*.json request and compares the unit's
@@ -79,10 +80,13 @@ func TestFrom(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
 			d, host := decide(t, p, file), host
 			if d.Request().Session {
-				host.Session = &Session{Unit: "nomad-db-0123.service", ID: "a/db/3", Stdin: 6}
+				host.Session = &Session{Unit: "nomad-db-0123.service", Stdin: 6}
 			}
 			for _, c := range d.Request().Credentials {
 				host.Credentials = append(host.Credentials, Credential{c.Name, "/run/systemd-brokerd/starts/x/credential." + c.Name})
+			}
+			if d.Request().UserManager {
+				host.RuntimeDir, host.Systemd = RuntimeDir(2001), 254
 			}
 			u, err := From(d, host)
 			if err != nil {
@@ -126,7 +130,7 @@ func decide(t testing.TB, p *policy.Policy, file string) *policy.Decision {
 // and no session a unit's.
 func TestSessionIsNotMadeByHalves(t *testing.T) {
 	p, with := testPolicy(t), host
-	with.Session = &Session{Unit: "nomad-db-0123.service", ID: "a/db/3", Stdin: 6}
+	with.Session = &Session{Unit: "nomad-db-0123.service", Stdin: 6}
 	if _, err := From(decide(t, p, "testdata/session.json"), host); err == nil {
 		t.Error("a session was made of what was prepared for a unit")
 	}
@@ -227,7 +231,7 @@ func FuzzName(f *testing.F) {
 		if strings.Trim(base, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
 			t.Errorf("%q is not a plain name", name)
 		}
-		if user := DynamicUserName("nomad", id); len(user) > 31 {
+		if user := DynamicUserName("nomad", id, 1); len(user) > 31 {
 			t.Errorf("user name %q is over 31 bytes", user)
 		}
 	})

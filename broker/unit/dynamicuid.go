@@ -9,7 +9,12 @@ import (
 
 // The uids that systemd allocates for DynamicUser= (systemd's uid-alloc-range.h,
 // and docs/UIDS-GIDS.md).
-const dynamicMin, dynamicMax = 61184, 65519
+const (
+	dynamicMin, dynamicMax = 61184, 65519
+	// DynamicUIDs is how many there are, DynamicRange which, for people.
+	DynamicUIDs  = dynamicMax - dynamicMin + 1
+	DynamicRange = "61184 to 65519"
+)
 
 // dynamicKey is hash_key of pick_uid in systemd's core/dynamic-user.c: 16 bytes,
 // as two little endian numbers.
@@ -18,8 +23,11 @@ const dynamicKey0, dynamicKey1 uint64 = 0xf548cecf317e5337, 0x59ecd98d5739bb8a
 // DynamicUID is the uid that systemd tries first for a dynamic user of this name.
 // It takes another one, at random, if somebody has this one.
 func DynamicUID(name string) uint32 {
-	return uint32(sipHash([]byte(name)))%(dynamicMax-dynamicMin+1) + dynamicMin //nolint:gosec // G115: systemd cuts it as well
+	return uint32(sipHash([]byte(name)))%DynamicUIDs + dynamicMin //nolint:gosec // G115: systemd cuts it as well
 }
+
+// IsDynamicUID reports whether uid is one of those.
+func IsDynamicUID(uid uint32) bool { return uid >= dynamicMin && uid <= dynamicMax }
 
 // sipHash is SipHash-2-4 under systemd's key.
 func sipHash(text []byte) uint64 {

@@ -18,7 +18,7 @@ func TestDynamicUIDIsTheOneOfSystemd(t *testing.T) {
 
 func TestDynamicUIDStaysInSystemdsRange(t *testing.T) {
 	for n := range 10000 {
-		name := DynamicUserName("nomad", string(rune(n)))
+		name := DynamicUserName("nomad", string(rune(n)), 0)
 		if got := DynamicUID(name); got < dynamicMin || got > dynamicMax {
 			t.Fatalf("DynamicUID(%q) = %d", name, got)
 		}

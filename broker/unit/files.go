@@ -39,6 +39,9 @@ func rootOf(h Host) ([]Property, error) {
 		}
 		props = append(props, Property{"RootHash", dbus.MakeVariant(hash)})
 	}
+	if len(h.RootHashSignature) > 0 {
+		props = append(props, Property{"RootHashSignature", dbus.MakeVariant(h.RootHashSignature)})
+	}
 	if h.RootVerity != "" {
 		props = append(props, str("RootVerity", h.RootVerity))
 	}

@@ -46,11 +46,7 @@ func UserName(d *policy.Decision, h Host) string {
 	if user, ok := d.User(); ok {
 		return user.Name
 	}
-	id := d.Request().ID
-	if h.Session != nil {
-		id = h.Session.ID // the same name is the same uid
-	}
-	return DynamicUserName(d.Client().UnitPrefix, id)
+	return h.DynamicUser
 }
 
 func id(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

@@ -5,6 +5,7 @@ package unit
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 	"strings"
 )
 
@@ -33,10 +34,14 @@ func Name(prefix string, words []string, id string) string {
 	return strings.Join(append(parts, unique(id)), "-") + suffix
 }
 
-// DynamicUserName is the name under which systemd allocates the ephemeral uid
-// of a unit (DynamicUser= in systemd.exec(5)). It differs for each id: units
-// with the same name would share a uid.
-func DynamicUserName(prefix, id string) string {
+// DynamicUserName is one of the names under which systemd can allocate the ephemeral
+// uid of a unit (DynamicUser= in systemd.exec(5)). It differs for each id: units
+// with the same name would share a uid. The salt chooses among the names of one id,
+// and thereby among uids, see [DynamicUID]; an id has no zero byte.
+func DynamicUserName(prefix, id string, salt int) string {
+	if salt > 0 {
+		id += "\x00" + strconv.Itoa(salt)
+	}
 	return clean(prefix) + "-" + unique(id)
 }
 

@@ -19,9 +19,10 @@ func (d Difference) String() string {
 }
 
 // notRead are properties that are none of org.freedesktop.systemd1.Service, or
-// cannot be read, and protect nothing.
+// cannot be read, and protect nothing: descriptors are used whatever StandardOutput=
+// and its like say.
 var notRead = []string{
-	"Description", "CollectMode", "StartLimitIntervalUSec", "JoinsNamespaceOf", "SuccessExitStatus",
+	"Description", "CollectMode", "StartLimitIntervalUSec", "JoinsNamespaceOf", "SuccessExitStatus", "Wants", "After",
 	"StandardInputFileDescriptor", "StandardOutputFileDescriptor", "StandardErrorFileDescriptor",
 }
 

@@ -4,7 +4,9 @@ package unit
 
 import (
 	"math"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -68,11 +70,15 @@ func TestDifferences(t *testing.T) {
 		{"a network that was not allowed", "IPAddressAllow", []any{[]address{v4(10, 1, 0, 0, 16)}}, [][]any{{int32(2), []byte{10, 0, 0, 0}, uint32(8)}}, false},
 		{"host bits of a network", "IPAddressDeny", []any{[]address{v4(10, 1, 2, 3, 8)}}, [][]any{{int32(2), []byte{10, 0, 0, 0}, uint32(8)}}, true},
 		{"a clock beside devices", "DeviceAllow", []any{[]rule{{"/dev/kvm", "rw"}}}, [][]any{{"char-rtc", "r"}, {"/dev/kvm", "rw"}}, true},
+		{"what mounts images beside devices", "DeviceAllow", []any{[]rule{}}, [][]any{{"/dev/loop-control", "rw"}, {"block-loop", "rwm"}}, true},
+		{"a device that nobody sent", "DeviceAllow", []any{[]rule{}}, [][]any{{"/dev/mem", "rw"}}, false},
+		{"a command with privileges", "ExecStartEx", []any{[]commandEx{{"/a", []string{"/a"}, []string{}}}}, [][]any{{"/a", []string{"/a"}, []string{"privileged"}, uint64(0)}}, false},
+		{"a command before", "ExecStartPre", []any{[]exec{}}, [][]any{{"/a", []string{"/a"}, false, uint64(0)}}, false},
 		{"a device more", "DeviceAllow", []any{[]rule{{"/dev/kvm", "rw"}}}, [][]any{{"/dev/mem", "rw"}, {"/dev/kvm", "rw"}}, false},
 		{"the last limit of a device", "IOReadBandwidthMax", []any{devices{{"/dev/vda", 1}, {"/dev/vda", 2}}}, [][]any{{"/dev/vda", uint64(2)}}, true},
 		{"no limit of a device", "IOReadBandwidthMax", []any{devices{{"/dev/vda", 1}}}, [][]any{}, false},
-		{"a command", "ExecStartEx", []any{[]exec{{"/a", []string{"/a"}, []string{"no-env-expand"}}}}, [][]any{{"/a", []string{"/a"}, []string{"no-env-expand"}, uint64(0)}}, true},
-		{"a command with more rights", "ExecStartEx", []any{[]exec{{"/a", []string{"/a"}, []string{"no-env-expand"}}}}, [][]any{{"/a", []string{"/a"}, []string{"privileged"}, uint64(0)}}, false},
+		{"a command", "ExecStart", []any{[]exec{{"/a", []string{"/a"}, false}}}, [][]any{{"/a", []string{"/a"}, false, uint64(0)}}, true},
+		{"another command", "ExecStart", []any{[]exec{{"/a", []string{"/a"}, false}}}, [][]any{{"/a", []string{"/b"}, false, uint64(0)}}, false},
 		{"a group as its members", "SystemCallFilter", []any{filter{false, []string{"@clock", "ptrace"}}}, wire(false, "adjtimex", "clock_settime", "ptrace", "settimeofday"), true},
 		{"a group that is missing", "SystemCallFilter", []any{filter{false, []string{"@clock", "ptrace"}}}, wire(false, "ptrace"), false},
 		{"a call that is missing", "SystemCallFilter", []any{filter{false, []string{"ptrace"}}}, wire(false, "mount"), false},
@@ -122,17 +128,59 @@ func TestShareIsReadAsALimit(t *testing.T) {
 }
 
 // TestEverySentPropertyIsCompared wants each property of a whole unit to be
-// missed, but for those that cannot be read.
+// missed, but for those that cannot be read, and what nobody sent to be unwanted.
 func TestEverySentPropertyIsCompared(t *testing.T) {
-	u, err := From(decide(t, testPolicy(t), "testdata/full.json"), host)
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range []string{"testdata/full.json", "testdata/minimal.json"} {
+		h := host
+		h.Systemd = 257
+		u, err := From(decide(t, testPolicy(t), file), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		missed := Differences(u.Intended(), nil)
+		is := func(name string) bool {
+			return slices.ContainsFunc(missed, func(d Difference) bool { return d.Name == name })
+		}
+		for _, p := range u.Properties() {
+			if is(p.Name) == slices.Contains(notRead, p.Name) {
+				t.Errorf("%s: %s: missed %t", file, p.Name, is(p.Name))
+			}
+		}
+		for name := range strings.FieldsSeq(`ExecCondition ExecStartPre ExecStartPost ExecReload ExecStop ExecStopPost ExecStartEx PAMName Delegate
+			Group AmbientCapabilities SupplementaryGroups RootImage MountImages ExtensionImages ExtensionDirectories
+			LoadCredential LoadCredentialEncrypted SetCredential SetCredentialEncrypted ImportCredential OpenFile
+			NetworkNamespacePath IPCNamespacePath DeviceAllow IPAddressAllow SocketBindAllow ExecPaths ReadWritePaths`) {
+			if !is(name) {
+				t.Errorf("%s: a value of %s would not be seen", file, name)
+			}
+		}
 	}
-	missed := Differences(u.Properties(), nil)
-	for _, p := range u.Properties() {
-		found := slices.ContainsFunc(missed, func(d Difference) bool { return d.Name == p.Name })
-		if found == slices.Contains(notRead, p.Name) {
-			t.Errorf("%s: missed %t", p.Name, found)
+}
+
+// TestNothingIsCompared: each property that must have no value is no difference
+// without one, and is one with any.
+func TestNothingIsCompared(t *testing.T) {
+	for _, p := range nothing {
+		sent := []Property{p.Property}
+		if all := Differences(sent, map[string]dbus.Variant{p.Name: p.Value}); len(all) != 0 {
+			t.Errorf("nothing is a difference: %v", all)
+		}
+		var some any
+		switch v := reflect.ValueOf(p.Value.Value()); v.Kind() {
+		case reflect.Slice:
+			some = reflect.MakeSlice(v.Type(), 1, 1).Interface()
+		case reflect.String:
+			some = "/x"
+		case reflect.Bool:
+			some = true
+		default:
+			some = uint64(1)
+		}
+		if p.Name == "IPAddressAllow" {
+			some = [][]any{{int32(2), []byte{10, 0, 0, 0}, uint32(8)}}
+		}
+		if all := Differences(sent, map[string]dbus.Variant{p.Name: dbus.MakeVariant(some)}); len(all) != 1 {
+			t.Errorf("%s: %v is no difference", p.Name, some)
 		}
 	}
 }

@@ -54,3 +54,12 @@ func TestLogSocketsAreNotShown(t *testing.T) {
 		}
 	}
 }
+
+// TestArgumentsAreLiteral: what systemd expands an argument to is what was sent.
+func TestArgumentsAreLiteral(t *testing.T) {
+	for arg, want := range map[string]string{"": "", "a": "a", "$": "$$", "$HOME": "$$HOME", "${HOME}": "$${HOME}", "a$$b": "a$$$$b", "%h": "%h"} {
+		if got := literal(arg); got != want {
+			t.Errorf("%q: got %q, want %q", arg, got, want)
+		}
+	}
+}

@@ -5,7 +5,8 @@
 // call, no clock.
 //
 // A [Unit] can only be made by [From], and From takes only a decision, so code
-// that forgets to ask the policy does not compile.
+// that forgets to ask the policy does not compile; or by [Ending], which takes nothing
+// of a client's.
 package unit
 
 import (
@@ -31,22 +32,30 @@ type Unit struct {
 // Name is the unit's name, with its ".service" suffix.
 func (u *Unit) Name() string { return u.name }
 
-// checked are the properties, besides those of profiles and of the floor, that
-// decide what a unit can reach.
-var checked = []string{
-	"User", "Group", "SupplementaryGroups", "DynamicUser", "Slice", "RootDirectory", "RootImage", "DeviceAllow", "BindPaths", "BindReadOnlyPaths",
-	"MemoryMax", "TasksMax", "AllowedCPUs",
-}
-
 // Intended are the properties, in the order in which they were sent, whose
-// effective values must be those that were asked for; see [Differences].
+// effective values must be those that were asked for, and those that must have no
+// value because none was asked for; see [Differences].
 func (u *Unit) Intended() []Property { return u.intended }
 
-// intend notes what to check: the given properties, and before them those of the
-// unit that decide what it can reach.
-func (u *Unit) intend(decided []Property) {
-	u.intended = slices.DeleteFunc(slices.Clone(u.properties), func(p Property) bool { return !slices.Contains(checked, p.Name) })
-	u.intended = slices.Concat(u.intended, decided, floor)
+// intend notes what to check: all that can be read of what is sent, and the nothing
+// of what is not sent.
+func (u *Unit) intend(systemd int) {
+	sent := make(map[string]dbus.Variant, len(u.properties))
+	for _, p := range u.properties {
+		sent[p.Name] = p.Value
+		if !slices.Contains(notRead, p.Name) {
+			u.intended = append(u.intended, p)
+		}
+	}
+	for _, p := range nothing {
+		if _, ok := sent[p.Name]; !ok && p.since <= systemd {
+			u.intended = append(u.intended, p.Property)
+		}
+	}
+	u.intended = append(u.intended, withoutFlags(sent["ExecStart"]))
+	if _, ok := sent["Group"]; !ok {
+		u.intended = append(u.intended, Property{"Group", sent["User"]}) // the dynamic user's own
+	}
 }
 
 // Properties are the unit's properties, in the order PID 1 must apply them.

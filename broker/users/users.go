@@ -65,6 +65,17 @@ func (u *Users) User(name string) (policy.User, error) {
 	return found, nil
 }
 
+// Has reports whether a user or a group has the number.
+func (u *Users) Has(id uint32) bool {
+	for _, user := range u.users {
+		if user.UID == id {
+			return true
+		}
+	}
+	_, ok := u.groupNames[id]
+	return ok
+}
+
 // Group implements [policy.Resolver].
 func (u *Users) Group(name string) (uint32, error) {
 	gid, ok := u.groups[name]

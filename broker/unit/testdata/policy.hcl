@@ -13,8 +13,13 @@ rule "all" {
   }
   run_as {
     dynamic_user = true
-    users        = ["alice"]
-    groups       = ["media"]
+    users         = ["alice"]
+    session_users = ["alice"]
+    groups        = ["media"]
+  }
+
+  directives {
+    classes = ["resource"]
   }
   sessions    = true
   log_drivers = ["fds", "journal", "none"]

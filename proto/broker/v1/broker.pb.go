@@ -434,6 +434,13 @@ type UnitSpec struct {
 	SupplementaryGroups []string `protobuf:"bytes,21,rep,name=supplementary_groups,json=supplementaryGroups,proto3" json:"supplementary_groups,omitempty"`
 	// Secrets for the unit's program alone, each under a name of its own.
 	Credentials []*Credential `protobuf:"bytes,22,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	// The unit runs in the service manager of its user (user@UID.service), not beside
+	// other units of the client: see docs/architecture.md. Needs user.
+	UserManager bool `protobuf:"varint,24,opt,name=user_manager,json=userManager,proto3" json:"user_manager,omitempty"`
+	// Absolute path of a network namespace on the host, as "ip netns add" makes them
+	// below /run/netns, in which the unit runs. Empty: the host's, or none by
+	// PrivateNetwork=.
+	NetworkNamespace string `protobuf:"bytes,25,opt,name=network_namespace,json=networkNamespace,proto3" json:"network_namespace,omitempty"`
 	// A token (JWT) of the client's servers which proves the labels to a policy that
 	// asks for it; may be empty, and is no part of what UnitSpec.id names. A session has
 	// none: its unit had. In a request that is planned, for "policy explain", it is
@@ -606,6 +613,20 @@ func (x *UnitSpec) GetCredentials() []*Credential {
 	return nil
 }
 
+func (x *UnitSpec) GetUserManager() bool {
+	if x != nil {
+		return x.UserManager
+	}
+	return false
+}
+
+func (x *UnitSpec) GetNetworkNamespace() string {
+	if x != nil {
+		return x.NetworkNamespace
+	}
+	return ""
+}
+
 func (x *UnitSpec) GetIdentityToken() string {
 	if x != nil {
 		return x.IdentityToken
@@ -621,8 +642,12 @@ type Rootfs struct {
 	// Root hash of dm-verity in hexadecimal, for a disk image that has verity data;
 	// may be empty.
 	VerityRootHash string `protobuf:"bytes,3,opt,name=verity_root_hash,json=verityRootHash,proto3" json:"verity_root_hash,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Absolute path on the host of a signature of verity_root_hash (PKCS #7, DER), which
+	// the kernel or systemd must find to be by one of the host's certificates; may be
+	// empty.
+	VeritySignature string `protobuf:"bytes,4,opt,name=verity_signature,json=veritySignature,proto3" json:"verity_signature,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Rootfs) Reset() {
@@ -672,6 +697,13 @@ func (x *Rootfs) GetImage() string {
 func (x *Rootfs) GetVerityRootHash() string {
 	if x != nil {
 		return x.VerityRootHash
+	}
+	return ""
+}
+
+func (x *Rootfs) GetVeritySignature() string {
+	if x != nil {
+		return x.VeritySignature
 	}
 	return ""
 }
@@ -2188,9 +2220,15 @@ type RemoveUnitRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Handle *Handle                `protobuf:"bytes,1,opt,name=handle,proto3" json:"handle,omitempty"`
 	// The unit's directories, if the unit left directories in them that the client
-	// cannot remove: they are opened to everybody first, by the unit's own user. What
+	// cannot remove: those are opened to everybody first, by the unit's own user. What
 	// fails of that does not keep the unit from being removed.
-	Open          *Directories `protobuf:"bytes,2,opt,name=open,proto3" json:"open,omitempty"`
+	Open *Directories `protobuf:"bytes,2,opt,name=open,proto3" json:"open,omitempty"`
+	// open.alloc stays as it is: another unit of the same user works in it.
+	KeepAlloc bool `protobuf:"varint,3,opt,name=keep_alloc,json=keepAlloc,proto3" json:"keep_alloc,omitempty"`
+	// The uid of the owner of what is to be opened, for a unit that is gone, as after a
+	// reboot: an ephemeral uid that nobody has now, or that of a user as whom policy lets
+	// units run.
+	OpenUid       uint32 `protobuf:"varint,4,opt,name=open_uid,json=openUid,proto3" json:"open_uid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2237,6 +2275,20 @@ func (x *RemoveUnitRequest) GetOpen() *Directories {
 		return x.Open
 	}
 	return nil
+}
+
+func (x *RemoveUnitRequest) GetKeepAlloc() bool {
+	if x != nil {
+		return x.KeepAlloc
+	}
+	return false
+}
+
+func (x *RemoveUnitRequest) GetOpenUid() uint32 {
+	if x != nil {
+		return x.OpenUid
+	}
+	return 0
 }
 
 type RemoveUnitResponse struct {
@@ -2378,7 +2430,7 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
 	"\rpolicy_sha256\x18\x05 \x01(\tR\fpolicySha256\x12\x1a\n" +
 	"\bfeatures\x18\x06 \x03(\tR\bfeatures\x12)\n" +
-	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\x93\a\n" +
+	"\x10unhealthy_reason\x18\a \x01(\tR\x0funhealthyReason\"\xe3\a\n" +
 	"\bUnitSpec\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x03(\tR\x04name\x127\n" +
@@ -2401,18 +2453,21 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\adevices\x18\x10 \x03(\v2\x11.broker.v1.DeviceR\adevices\x12\x14\n" +
 	"\x05group\x18\x14 \x01(\tR\x05group\x121\n" +
 	"\x14supplementary_groups\x18\x15 \x03(\tR\x13supplementaryGroups\x127\n" +
-	"\vcredentials\x18\x16 \x03(\v2\x15.broker.v1.CredentialR\vcredentials\x12%\n" +
+	"\vcredentials\x18\x16 \x03(\v2\x15.broker.v1.CredentialR\vcredentials\x12!\n" +
+	"\fuser_manager\x18\x18 \x01(\bR\vuserManager\x12+\n" +
+	"\x11network_namespace\x18\x19 \x01(\tR\x10networkNamespace\x12%\n" +
 	"\x0eidentity_token\x18\x1e \x01(\tR\ridentityToken\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xee\x01\n" +
 	"\x06Rootfs\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.broker.v1.Rootfs.KindR\x04kind\x12\x14\n" +
 	"\x05image\x18\x02 \x01(\tR\x05image\x12(\n" +
-	"\x10verity_root_hash\x18\x03 \x01(\tR\x0everityRootHash\"M\n" +
+	"\x10verity_root_hash\x18\x03 \x01(\tR\x0everityRootHash\x12)\n" +
+	"\x10verity_signature\x18\x04 \x01(\tR\x0fveritySignature\"M\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_MINIMAL\x10\x01\x12\r\n" +
@@ -2527,10 +2582,13 @@ const file_broker_v1_broker_proto_rawDesc = "" +
 	"\x04unit\x18\x01 \x01(\v2\x0f.broker.v1.UnitR\x04unit\"\x12\n" +
 	"\x10ListUnitsRequest\":\n" +
 	"\x11ListUnitsResponse\x12%\n" +
-	"\x05units\x18\x01 \x03(\v2\x0f.broker.v1.UnitR\x05units\"j\n" +
+	"\x05units\x18\x01 \x03(\v2\x0f.broker.v1.UnitR\x05units\"\xa4\x01\n" +
 	"\x11RemoveUnitRequest\x12)\n" +
 	"\x06handle\x18\x01 \x01(\v2\x11.broker.v1.HandleR\x06handle\x12*\n" +
-	"\x04open\x18\x02 \x01(\v2\x16.broker.v1.DirectoriesR\x04open\"\x14\n" +
+	"\x04open\x18\x02 \x01(\v2\x16.broker.v1.DirectoriesR\x04open\x12\x1d\n" +
+	"\n" +
+	"keep_alloc\x18\x03 \x01(\bR\tkeepAlloc\x12\x19\n" +
+	"\bopen_uid\x18\x04 \x01(\rR\aopenUid\"\x14\n" +
 	"\x12RemoveUnitResponse\"\x13\n" +
 	"\x11WatchUnitsRequest\"Q\n" +
 	"\x12WatchUnitsResponse\x12#\n" +

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 
-package broker
+package program
 
 import (
 	"os"
@@ -13,8 +13,8 @@ import (
 
 // TestProgramThatOthersCanChange is not what the policy allows.
 func TestProgramThatOthersCanChange(t *testing.T) {
-	h := &hostPrograms{t.TempDir(), uint32(os.Getuid())}
-	at := func(p string) string { return filepath.Join(h.base, p) }
+	h := &Host{t.TempDir(), uint32(os.Getuid())}
+	at := func(p string) string { return filepath.Join(h.Base, p) }
 	for _, dir := range []string{"usr/bin", "usr/local/bin", "etc/alternatives", "opt/theirs"} {
 		if err := os.MkdirAll(at(dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -49,18 +49,21 @@ func TestProgramThatOthersCanChange(t *testing.T) {
 		"/usr/bin/gone":    {"", "/nowhere: no such file"},
 		"/usr/bin/none":    {"", "no such file"},
 	} {
-		got, err := h.changeable(path)
+		got, err := h.Changeable(path)
 		if got != want.at || (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
 			t.Errorf("%s: %q, %v, want %q, %q", path, got, err, want.at, want.err)
 		}
 	}
-	other := &hostPrograms{h.base, h.owner + 1}
-	if got, err := other.changeable("/usr/bin/good"); got != "/" || err != nil {
+	other := &Host{h.Base, h.Owner + 1}
+	if got, err := other.Changeable("/usr/bin/good"); got != "/" || err != nil {
 		t.Errorf("of somebody else: %q, %v", got, err)
 	}
 	r := &policy.Request{Command: "/usr/bin/open"}
-	if err := h.check(r); err == nil || !strings.Contains(err.Error(), "others than root can change /usr/bin/open") {
-		t.Errorf("check: %v", err)
+	if why := h.Refusal(r); !strings.Contains(why, "others than root can change /usr/bin/open") {
+		t.Errorf("the refusal is %q", why)
+	}
+	if why := h.Refusal(&policy.Request{Command: "/usr/bin/good"}); why != "" {
+		t.Errorf("a good program is refused: %s", why)
 	}
 }
 
