@@ -67,6 +67,8 @@ type TaskConfig struct {
 	// SignalTarget is who gets a signal of alloc signal or of a template:
 	// "main", the main process, or "all", every process of the task.
 	SignalTarget string `codec:"signal_target"`
+	// Session is "user" for a task that runs in the service manager of its user.
+	Session string `codec:"session"`
 	// Group and SupplementaryGroups are names of groups of the host.
 	Group               string   `codec:"group"`
 	SupplementaryGroups []string `codec:"supplementary_groups"`
@@ -87,6 +89,7 @@ var taskConfigSpec = hclspec.NewObject(withSandbox(map[string]*hclspec.Spec{
 	"mount_images":  hclspec.NewBlockAttrs("mount_images", "string", false),
 	"signal_target": hclspec.NewDefault(hclspec.NewAttr("signal_target", "string", false), hclspec.NewLiteral(`"main"`)),
 
+	"session":              hclspec.NewAttr("session", "string", false),
 	"group":                hclspec.NewAttr("group", "string", false),
 	"supplementary_groups": hclspec.NewAttr("supplementary_groups", "list(string)", false),
 	"credential":           credentialSpec,

@@ -32,6 +32,17 @@ func resolveCommand(command string) (string, error) {
 	return command, nil
 }
 
+// absentError is about a program that the job was to bring along.
+type absentError struct{ rel string }
+
+// Error implements error.
+func (e *absentError) Error() string {
+	return fmt.Sprintf("command %q: there is no such file in the task's local/ directory; fetch it with an artifact block or write it with a template block", e.rel)
+}
+
+// Is implements what errors.Is asks for.
+func (*absentError) Is(target error) bool { return target == fs.ErrNotExist }
+
 // checkLocal looks at a program that the job brings along, by the agent's own
 // user, to say early what is wrong with it. localDir is /local on this host.
 func checkLocal(command, localDir string) error {
@@ -39,6 +50,26 @@ func checkLocal(command, localDir string) error {
 		return checkExecutable(localDir, rel)
 	}
 	return nil
+}
+
+// programDirs are where a program is looked for that the job brings not along and names
+// without a directory. They are the host's in the task's view, and mean the same to an
+// agent that is not in a container.
+var programDirs = []string{"/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin"}
+
+// lookUp is the path of a program of the host, by its name; absent says that the task
+// has none of it.
+func lookUp(root, name string, absent error) (string, error) {
+	if strings.Contains(name, "/") {
+		return "", absent
+	}
+	for _, dir := range programDirs {
+		at := path.Join(dir, name)
+		if info, err := os.Stat(path.Join(root, at)); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+			return at, nil
+		}
+	}
+	return "", fmt.Errorf("%w; nor is there such a program in %s", absent, strings.Join(programDirs, ", "))
 }
 
 // checkExecutable looks for rel below the task's local directory. It never
@@ -52,7 +83,7 @@ func checkExecutable(localDir, rel string) error {
 	info, err := root.Stat(rel)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("command %q: there is no such file in the task's local/ directory; fetch it with an artifact block or write it with a template block", rel)
+		return &absentError{rel}
 	case errors.Is(err, fs.ErrPermission):
 		return nil // the task's own user may see what the agent's may not
 	case err != nil:

@@ -62,3 +62,41 @@ func TestResolveCommand(t *testing.T) {
 		})
 	}
 }
+
+// TestProgramsOfTheHostAreFoundByName: in fixed directories, by a plain name, and only if
+// the task has none of it.
+func TestProgramsOfTheHostAreFoundByName(t *testing.T) {
+	root := t.TempDir()
+	for path, mode := range map[string]os.FileMode{
+		"usr/local/bin/both": 0o755, "usr/bin/both": 0o755, "usr/bin/one": 0o755, "usr/sbin/admin": 0o755, "usr/bin/data": 0o644, "opt/app": 0o755,
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755), os.WriteFile(filepath.Join(root, path), nil, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(root, "usr/bin/dir"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"both": "/usr/local/bin/both", "one": "/usr/bin/one", "admin": "/usr/sbin/admin",
+		"data": "", "dir": "", "none": "", "app": "", "bin/one": "", "../bin/one": "", "..": "",
+	} {
+		got, err := lookUp(root, name, &absentError{name})
+		if got != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%q is %q, %v; want %q", name, got, err, want)
+		}
+	}
+	c := newTaskConfig(t, TaskConfig{Command: "sh"})
+	if err := os.MkdirAll(c.TaskDir().LocalDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if spec, err := unitSpec(c); err != nil || spec.GetCommand() != "/usr/bin/sh" {
+		t.Errorf("sh is %q, %v", spec.GetCommand(), err)
+	}
+	if err := os.WriteFile(filepath.Join(c.TaskDir().LocalDir, "sh"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if spec, err := unitSpec(c); err != nil || spec.GetCommand() != "/local/sh" {
+		t.Errorf("sh is %q, %v, and the task has its own", spec.GetCommand(), err)
+	}
+}

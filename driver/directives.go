@@ -41,6 +41,7 @@ type Sandbox struct {
 	IOScheduling   string            `codec:"io_scheduling"`
 	Umask          string            `codec:"umask"`
 	Workdir        string            `codec:"workdir"`
+	Hostname       string            `codec:"hostname"`
 	Capabilities   Capabilities      `codec:"capabilities"`
 	SyscallFilter  []string          `codec:"syscall_filter"`
 	NoNewPrivs     *bool             `codec:"no_new_privileges"`
@@ -50,8 +51,8 @@ type Sandbox struct {
 	IPDeny         []string          `codec:"ip_deny"`
 }
 
-// IO limits input and output. Each limit is a device, or a path on it, and a
-// value: "/dev/vda 10M".
+// IO limits input and output. Each limit is a device, or a directory of the task's
+// view that lies on it, and a value: "/dev/vda 10M", "/local 10M".
 type IO struct {
 	Weight         uint64   `codec:"weight"`
 	ReadBandwidth  []string `codec:"read_bandwidth"`
@@ -89,6 +90,7 @@ var sandboxSpec = map[string]*hclspec.Spec{
 	"cpu_scheduling":    hclspec.NewAttr("cpu_scheduling", "string", false),
 	"io_scheduling":     hclspec.NewAttr("io_scheduling", "string", false),
 	"umask":             hclspec.NewAttr("umask", "string", false),
+	"hostname":          hclspec.NewAttr("hostname", "string", false),
 	"workdir":           hclspec.NewAttr("workdir", "string", false),
 	"syscall_filter":    hclspec.NewAttr("syscall_filter", "list(string)", false),
 	"network":           hclspec.NewAttr("network", "string", false),
@@ -143,7 +145,7 @@ func (s *Sandbox) directives(r *drivers.Resources) ([]*brokerv1.Directive, error
 }
 
 // aDirective finds the directive that a refusal is about.
-var aDirective = regexp.MustCompile(`(?:directives: |directive ")([A-Za-z]+)[:="]`)
+var aDirective = regexp.MustCompile(`(?:directives: (?:there is no directive ")?|directive ")([A-Za-z]+)[:=" ]`)
 
 // origin is the key of the task's config block that asks for what a refusal is
 // about, in words that follow the refusal; empty if it is about something else.
@@ -222,14 +224,16 @@ func cpuQuota(r *drivers.Resources) string {
 
 func (s *Sandbox) rights(l *lines) {
 	l.add("umask", "UMask", s.Umask)
+	if s.Hostname != "" {
+		l.add("hostname", "ProtectHostname", "yes:"+s.Hostname)
+	}
 	l.add("tmpfs", "TemporaryFileSystem", s.Tmpfs...)
 	l.add("syscall_filter", "SystemCallFilter", s.SyscallFilter...)
-	if add := strings.Join(capNames(s.Capabilities.Add), " "); add != "" {
-		l.add("capabilities", "CapabilityBoundingSet", add)
-		l.add("capabilities", "AmbientCapabilities", add)
-	}
-	if drop := strings.Join(capNames(s.Capabilities.Drop), " "); drop != "" {
-		l.add("capabilities", "CapabilityBoundingSet", "~"+drop)
+	add, drop := capNames(s.Capabilities.Add), capNames(s.Capabilities.Drop)
+	l.add("capabilities", "CapabilityBoundingSet", strings.Join(add, " "))
+	l.add("capabilities", "AmbientCapabilities", strings.Join(slices.DeleteFunc(add, func(name string) bool { return slices.Contains(drop, name) }), " "))
+	if len(drop) > 0 {
+		l.add("capabilities", "CapabilityBoundingSet", "~"+strings.Join(drop, " "))
 	}
 }
 
@@ -250,7 +254,9 @@ func (s *Sandbox) network(l *lines, r *drivers.Resources) error {
 	case "none":
 		l.add("network", "PrivateNetwork", "yes")
 	default:
-		return fmt.Errorf(`network: %q is not "host" or "none"`, s.Network)
+		if s.namespace() == "" {
+			return fmt.Errorf(`network: %q is not "host", "none" or the path of a network namespace as "/run/netns/web"`, s.Network)
+		}
 	}
 	l.add("ip_allow", "IPAddressAllow", s.IPAllow...)
 	l.add("ip_deny", "IPAddressDeny", s.IPDeny...)
@@ -262,6 +268,14 @@ func (s *Sandbox) network(l *lines, r *drivers.Resources) error {
 		l.add("restrict_ports", "SocketBindAllow", strconv.Itoa(port))
 	}
 	return nil
+}
+
+// namespace is the path of a network namespace; empty if another network is meant.
+func (s *Sandbox) namespace() string {
+	if !strings.HasPrefix(s.Network, "/") {
+		return ""
+	}
+	return s.Network
 }
 
 // allocatedPorts are the ports of this host that Nomad gave to the task and its

@@ -15,17 +15,20 @@ import (
 
 // Files are the keys of a task's config block that say what the task sees.
 type Files struct {
-	Rootfs        string   `codec:"rootfs"`
-	Image         string   `codec:"image"`
-	ImageRootHash string   `codec:"image_root_hash"`
-	Devices       []string `codec:"devices"`
+	Rootfs        string `codec:"rootfs"`
+	Image         string `codec:"image"`
+	ImageRootHash string `codec:"image_root_hash"`
+	// ImageSignature is the path of a signature of the root hash, on the node.
+	ImageSignature string   `codec:"image_root_hash_signature"`
+	Devices        []string `codec:"devices"`
 }
 
 var filesSpec = map[string]*hclspec.Spec{
-	"rootfs":          hclspec.NewAttr("rootfs", "string", false),
-	"image":           hclspec.NewAttr("image", "string", false),
-	"image_root_hash": hclspec.NewAttr("image_root_hash", "string", false),
-	"devices":         hclspec.NewAttr("devices", "list(string)", false),
+	"rootfs":                    hclspec.NewAttr("rootfs", "string", false),
+	"image":                     hclspec.NewAttr("image", "string", false),
+	"image_root_hash":           hclspec.NewAttr("image_root_hash", "string", false),
+	"image_root_hash_signature": hclspec.NewAttr("image_root_hash_signature", "string", false),
+	"devices":                   hclspec.NewAttr("devices", "list(string)", false),
 }
 
 // apply writes the keys, and the devices that Nomad passes, into spec.
@@ -72,11 +75,13 @@ func (f *Files) rootfs() (*brokerv1.Rootfs, error) {
 		return nil, fmt.Errorf(`rootfs %q: it must be "minimal", "host" or "image"`, f.Rootfs)
 	case image && f.Image == "":
 		return nil, errors.New(`rootfs = "image" needs image, the path of a directory tree or a disk image on the node`)
-	case !image && (f.Image != "" || f.ImageRootHash != ""):
-		return nil, errors.New(`image and image_root_hash need rootfs = "image"`)
+	case !image && (f.Image != "" || f.ImageRootHash != "" || f.ImageSignature != ""):
+		return nil, errors.New(`image, image_root_hash and image_root_hash_signature need rootfs = "image"`)
+	case f.ImageSignature != "" && f.ImageRootHash == "":
+		return nil, errors.New("image_root_hash_signature is a signature of image_root_hash, which is missing")
 	}
 	if f.Rootfs == "" {
 		return nil, nil //nolint:nilnil // the broker's own default
 	}
-	return &brokerv1.Rootfs{Kind: kind, Image: f.Image, VerityRootHash: f.ImageRootHash}, nil
+	return &brokerv1.Rootfs{Kind: kind, Image: f.Image, VerityRootHash: f.ImageRootHash, VeritySignature: f.ImageSignature}, nil
 }

@@ -3,45 +3,53 @@
 package driver
 
 import (
-	"io/fs"
-	"path/filepath"
+	"cmp"
+	"errors"
 
-	"github.com/hashicorp/nomad/plugins/drivers"
-	"golang.org/x/sys/unix"
-
+	"nomad-systemd-driver/opening"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
-// leftovers are the directories of a task, if there is something below them that the
-// agent, a user without privileges, could not remove: directories that the task made
-// as its own user. Most tasks make none, and cost no process then.
-func leftovers(c *drivers.TaskConfig) *brokerv1.Directories {
-	dir := c.TaskDir()
-	for _, root := range []string{dir.LocalDir, dir.SecretsDir, dir.SharedAllocDir} {
-		if !removable(root) {
-			return &brokerv1.Directories{Alloc: dir.SharedAllocDir, Local: dir.LocalDir, Secrets: dir.SecretsDir}
-		}
+// removal is the request to remove the unit of t. It asks for the task's directories to
+// be opened if there is something below them that the agent, a user without privileges,
+// could not remove: directories that the task made as its own user, where ids are not
+// mapped. Most tasks make none, and cost no process then. Where ids are mapped all is
+// the agent's own, and it needs no help.
+//
+// Nomad does not tell a driver whether a task that has ended is started anew. So what can
+// be removed as it is stays as it is, and what other tasks of the allocation use.
+func (d *Driver) removal(t *task) *brokerv1.RemoveUnitRequest {
+	dir, req := t.config.TaskDir(), &brokerv1.RemoveUnitRequest{Handle: t.handle}
+	shared, sameUser := d.siblings(t)
+	problem := cmp.Or(opening.Own(dir.LocalDir), opening.Own(dir.SecretsDir))
+	switch {
+	case sameUser:
+		req.KeepAlloc = true
+	case shared:
+		problem = cmp.Or(problem, opening.Removable(dir.SharedAllocDir))
+	default:
+		problem = cmp.Or(problem, opening.Own(dir.SharedAllocDir))
 	}
-	return nil
+	if problem == nil {
+		return &brokerv1.RemoveUnitRequest{Handle: t.handle}
+	}
+	req.Open = &brokerv1.Directories{Alloc: dir.SharedAllocDir, Local: dir.LocalDir, Secrets: dir.SecretsDir}
+	if others, ok := errors.AsType[*opening.OthersError](problem); ok {
+		req.OpenUid = others.UID
+	}
+	return req
 }
 
-// removable reports whether the caller can remove all that is in root.
-func removable(root string) bool {
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+// siblings reports whether other tasks of the allocation of t run, and whether one runs
+// as the same user of the host.
+func (d *Driver) siblings(t *task) (shared, sameUser bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, other := range d.tasks {
+		if other != t && other.config.AllocID == t.config.AllocID && other.exit() == nil {
+			shared = true
+			sameUser = sameUser || t.config.User != "" && other.config.User == t.config.User
 		}
-		if !entry.IsDir() {
-			return nil
-		}
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil {
-			return err
-		}
-		if st.Mode&unix.S_ISVTX != 0 && int(st.Uid) != unix.Geteuid() {
-			return fs.ErrPermission // each file in it can be removed by its owner only
-		}
-		return unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS)
-	})
-	return err == nil
+	}
+	return shared, sameUser
 }

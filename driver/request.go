@@ -3,7 +3,9 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"regexp"
 	"strings"
@@ -22,7 +24,14 @@ func unitSpec(c *drivers.TaskConfig) (*brokerv1.UnitSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	return spec, checkLocal(spec.GetCommand(), c.TaskDir().LocalDir)
+	err = checkLocal(spec.GetCommand(), c.TaskDir().LocalDir)
+	if errors.Is(err, fs.ErrNotExist) && spec.GetRootfs().GetKind() != brokerv1.Rootfs_KIND_IMAGE {
+		var tc TaskConfig
+		if derr := c.DecodeDriverConfig(&tc); derr == nil {
+			spec.Command, err = lookUp("/", tc.Command, err)
+		}
+	}
+	return spec, err
 }
 
 // plannedSpec is unitSpec for a task of which nothing is on this host yet.
@@ -76,6 +85,9 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 	if err != nil {
 		return nil, err
 	}
+	if tc.Session != "" && tc.Session != "user" {
+		return nil, fmt.Errorf(`session %q: it must be "user", for the service manager of the task's user, or be left out`, tc.Session)
+	}
 	dir := c.TaskDir()
 	spec := &brokerv1.UnitSpec{
 		Id:     c.ID,
@@ -85,6 +97,7 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		User:   c.User,
 		Group:  tc.Group,
 
+		UserManager:         tc.Session == "user",
 		SupplementaryGroups: tc.SupplementaryGroups,
 		Directories: &brokerv1.Directories{
 			Alloc: dir.SharedAllocDir, Local: dir.LocalDir, Secrets: dir.SecretsDir,
@@ -93,8 +106,12 @@ func baseSpec(c *drivers.TaskConfig, tc *TaskConfig) (*brokerv1.UnitSpec, error)
 		WorkingDirectory: tc.Workdir,
 		Profile:          tc.Profile,
 		Directives:       directives,
+		NetworkNamespace: tc.namespace(),
 		Volumes:          volumes,
 		Credentials:      credentials,
+	}
+	if err := nameDevices(spec); err != nil {
+		return nil, err
 	}
 	return spec, tc.apply(spec, c)
 }

@@ -34,6 +34,7 @@ func TestUnitSpec(t *testing.T) {
 			args    = ["--port", "$${PORT}", "a b", ""]
 			signal_target = "all"
 			group         = "media"
+			session       = "user"
 			supplementary_groups = ["audio", "video"]
 			credential "key" { source = "secrets/key.pem" }
 			credential "token" { content = "t0ken" }
@@ -190,7 +191,7 @@ func TestUnitSpecRefuses(t *testing.T) {
 			nice = 5
 			systemd { Nice = ["5"] }`, nil, "Nice is what nice sets as well"},
 		{"another network", `command = "/bin/a"
-			network = "bridge"`, nil, `network: "bridge" is not "host" or "none"`},
+			network = "bridge"`, nil, `network: "bridge" is not "host", "none" or the path`},
 		{"privileges", `command = "/bin/a"
 			no_new_privileges = false`, nil, "cannot be turned off"},
 		{"cores", `command = "/bin/a"`, func(c *drivers.TaskConfig) { c.Resources.LinuxResources.CpusetCpus = "x" }, `cores "x"`},
@@ -243,12 +244,42 @@ func TestRefusalNamesTheKeyOfTheJob(t *testing.T) {
 		{`directives: UMask: "99" is not an octal number`, "; it comes from umask in the task's config block"},
 		{`directives: LimitNOFILE: "x" is no limit`, "; it comes from ulimit.nofile in the task's config block"},
 		{`directive "ProtectHostnme=yes" is refused`, "; it comes from systemd.ProtectHostnme in the task's config block"},
+		{"directives: UMask must not be empty", "; it comes from umask in the task's config block"},
+		{`directive "UMask=0022" needs systemd 999`, "; it comes from umask in the task's config block"},
 		{`directive "Nice=5" of the profile`, ""},
+		{`directives: there is no directive "UMask"; did you mean UMasks?`, "; it comes from umask in the task's config block"},
 		{`command "/bin/a" is refused`, ""},
 	}
 	for _, tt := range tests {
 		if got := origin(tt.refusal, c); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.refusal, got, tt.want)
 		}
+	}
+}
+
+// TestKeysBecomeDirectives: what is not one directive with the same text.
+func TestKeysBecomeDirectives(t *testing.T) {
+	spec, err := plannedSpec(newTaskConfig(t, parse(t, `
+		command  = "/bin/a"
+		hostname = "web-1"
+		network  = "/run/netns/web"
+		capabilities {
+			add  = ["net_bind_service", "kill"]
+			drop = ["kill"]
+		}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string][]string)
+	for _, d := range spec.GetDirectives() {
+		got[d.GetName()] = d.GetValues()
+	}
+	want := map[string][]string{
+		"AmbientCapabilities":   {"CAP_NET_BIND_SERVICE"},
+		"CapabilityBoundingSet": {"CAP_NET_BIND_SERVICE CAP_KILL", "~CAP_KILL"},
+		"ProtectHostname":       {"yes:web-1"},
+	}
+	if !reflect.DeepEqual(got, want) || spec.GetNetworkNamespace() != "/run/netns/web" {
+		t.Errorf("got %v in network %q, want %v", got, spec.GetNetworkNamespace(), want)
 	}
 }

@@ -251,7 +251,7 @@ func (d *Driver) remove(b *broker, t *task) error {
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, stopSlack)
 	defer cancel()
-	if _, err := b.RemoveUnit(ctx, &brokerv1.RemoveUnitRequest{Handle: t.handle, Open: leftovers(t.config)}); err != nil {
+	if _, err := b.RemoveUnit(ctx, d.removal(t)); err != nil {
 		return fmt.Errorf("cannot remove %s now; it is tried again later: %s", t.handle.GetUnit(), status.Convert(err).Message())
 	}
 	d.forget(t)

@@ -3,10 +3,8 @@
 package migrate
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // key is what becomes of a key of another driver's config.
@@ -21,7 +19,7 @@ type key struct {
 // sameKeys.
 var keys = map[string]key{
 	"work_dir":           {Change, "is called workdir", nil},
-	"oom_score_adj":      {Change, "is called oom_score_adjust; below 0 the rule must allow class priority", nil},
+	"oom_score_adj":      {Change, "is called oom_score_adjust; below 0 the rule must allow it", needPriority},
 	"cap_add":            {Change, "is called capabilities { add = […] }", needCapabilities},
 	"cap_drop":           {Note, "tasks have no capabilities but those that capabilities { add } names", nil},
 	"pid_mode":           {Note, "tasks see their own processes in /proc, and no others", nil},
@@ -35,15 +33,17 @@ var keys = map[string]key{
 	"class":              {Change, "write it into args", nil},
 	"class_path":         {Change, "write it into args, after -cp", nil},
 
+	"unveil": {Change, "write bind_ro = { \"/of/the/host\" = \"/in/the/task\" } for what is not in /usr; the rule must list the paths in its volumes block", nil},
+
 	"image":              {Note, "", nil}, // said already
 	"privileged":         {Note, "", nil},
 	"entrypoint":         {Change, "command and args are all there is", nil},
 	"ports":              {Note, "not needed: a task can bind all ports of the host; restrict_ports = true narrows it to those of the job", nil},
 	"network_mode":       {Change, `network = "host" or "none"`, nil},
-	"volumes":            {Change, "write bind = { \"/of/the/host\" = \"/in/the/task\" } or bind_ro for what is of the host; the rule must list the paths in its volumes block", nil},
-	"mount":              {Change, "write bind = { \"/of/the/host\" = \"/in/the/task\" } or bind_ro for what is of the host; the rule must list the paths in its volumes block", nil},
-	"mounts":             {Change, "write bind = { \"/of/the/host\" = \"/in/the/task\" } or bind_ro for what is of the host; the rule must list the paths in its volumes block", nil},
-	"devices":            {Change, "is a list such as [\"/dev/fuse:rw\"]; the rule must list the nodes in its devices", nil},
+	"volumes":            {Change, "write bind = { \"/of/the/host\" = \"/in/the/task\" } or bind_ro for what is of the host; the rule must list the paths in its volumes block", needVolumes},
+	"mount":              {Change, "write bind = { \"/of/the/host\" = \"/in/the/task\" } or bind_ro for what is of the host; the rule must list the paths in its volumes block", needMounts},
+	"mounts":             {Change, "write bind = { \"/of/the/host\" = \"/in/the/task\" } or bind_ro for what is of the host; the rule must list the paths in its volumes block", needMounts},
+	"devices":            {Change, "is a list such as [\"/dev/fuse:rw\"]; the rule must list the nodes in its devices", needDevices},
 	"hostname":           {Unsupported, "tasks have the name of the host", nil},
 	"extra_hosts":        {Unsupported, "tasks have the host's /etc/hosts", nil},
 	"dns_servers":        {Unsupported, "tasks resolve names as the host does", nil},
@@ -99,14 +99,4 @@ func empty(v any) bool {
 		return len(v) == 0
 	}
 	return false
-}
-
-func needCapabilities(e *examination, v any) {
-	names, _ := v.([]any)
-	var all []string
-	for _, n := range names {
-		all = append(all, strings.ToLower(fmt.Sprint(n)))
-	}
-	e.needs.directives = append(e.needs.directives, "AmbientCapabilities", "CapabilityBoundingSet")
-	e.add(Rule, "capabilities %s; those that are as good as root cannot be added at all", strings.Join(all, ", "))
 }

@@ -74,6 +74,7 @@ type task struct {
 	Name, Driver, User, KillSignal string
 	Config                         map[string]any
 	Services                       []service
+	VolumeMounts                   []struct{ Volume string }
 	Templates                      []struct {
 		ChangeMode, DestPath string
 		Uid, Gid             *int //nolint:revive,staticcheck // Nomad's names
@@ -102,14 +103,15 @@ func Read(text []byte) (*Report, error) {
 	}
 	r := &Report{Job: j.ID, Findings: []Finding{}}
 	var rules []string
+	taken := make(map[string]bool)
 	for i := range j.TaskGroups {
 		g := &j.TaskGroups[i]
 		r.group(g)
 		for k := range g.Tasks {
 			e := &examination{report: r, group: g, task: &g.Tasks[k]}
 			e.examine()
-			if rule := e.needs.hcl(j.ID, g.Name, e.task.Name); rule != "" {
-				rules = append(rules, rule)
+			if !e.needs.none() {
+				rules = append(rules, e.needs.hcl(ruleName(taken, j.ID, g.Name, e.task.Name)))
 			}
 		}
 	}

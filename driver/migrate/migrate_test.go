@@ -78,7 +78,10 @@ client "nomad" {
 type everybody struct{}
 
 func (everybody) User(name string) (policy.User, error) {
-	return policy.User{Name: name, UID: 991 + uint32(len(name)), GID: 991 + uint32(len(name))}, nil
+	if name == clientUser {
+		return policy.User{Name: name, UID: 991, GID: 991}, nil
+	}
+	return policy.User{Name: name, UID: 1000 + uint32(len(name)), GID: 1000 + uint32(len(name))}, nil
 }
 func (everybody) Group(string) (uint32, error) { return 0, policy.ErrUnknown }
 
@@ -92,8 +95,12 @@ func TestWhatIsNoJobIsRefused(t *testing.T) {
 
 // FuzzRead: whatever a job says, a draft of a policy is one.
 func FuzzRead(f *testing.F) {
-	for _, name := range []string{"raw-exec", "exec", "docker"} {
-		text, err := os.ReadFile("testdata/" + name + ".json")
+	jobs, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range jobs {
+		text, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -106,6 +113,9 @@ func FuzzRead(f *testing.F) {
 		}
 		if _, err := json.Marshal(r); err != nil {
 			t.Error(err)
+		}
+		if r.Policy != "" {
+			loads(t, r.Policy)
 		}
 	})
 }

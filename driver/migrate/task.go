@@ -79,26 +79,45 @@ func (e *examination) command() {
 		e.add(Change, "there is no command")
 	case !strings.Contains(local, "/"):
 		e.add(Change, `command %q was looked for in PATH: write its path, for example "/usr/bin/%s"`, command, command)
-		e.needs.paths = append(e.needs.paths, "/usr/bin/"+command)
+		e.needPath("/usr/bin/" + command)
 	case below("/local"), below("local"):
 	case below("/alloc"):
 		e.needs.under = append(e.needs.under, "/alloc")
 		e.add(Rule, "command %q is in /alloc, where other tasks of the group can write", command)
 	case below("/usr"), below("/bin"), below("/sbin"):
-		e.needs.paths = append(e.needs.paths, path.Clean(local))
 		e.add(Rule, "command %q is a program of the host", command)
+		e.needPath(path.Clean(local))
 	case strings.HasPrefix(local, "/"):
+		e.needs.hostRootfs = true
+		e.needPath(path.Clean(local))
 		e.add(Rule, "command %q: tasks see of the host's programs only /usr; bring it as an artifact, or write rootfs = \"host\", which the rule must list in its rootfs", command)
 	default:
 		e.add(Change, "command %q: relative paths begin in local/", command)
 	}
 }
 
+// needPath puts a program into the draft.
+func (e *examination) needPath(p string) {
+	if !writable(p) {
+		e.add(Change, "command %q: a policy cannot name such a path; use another one", p)
+		return
+	}
+	e.needs.paths = append(e.needs.paths, p)
+}
+
 func (e *examination) container() {
 	image, _ := e.task.Config["image"].(string)
-	e.add(Change, "image %q: nothing is pulled from a registry. A program that is linked statically, or needs only the host's /usr, can be an artifact; otherwise unpack the image on the node and write rootfs = \"image\", with its path in the rule's images", image)
+	e.needs.image = "/srv/images/" + strings.Trim(notInNames.ReplaceAllString(strings.ToLower(image), "-"), "-")
+	e.add(Change, "image %q: nothing is pulled from a registry. A program that is linked statically, or needs only the host's /usr, can be an artifact; "+
+		"otherwise unpack the image on the node, in %s for example, and write rootfs = \"image\" and image = \"…\"; the rule must list it in its images", image, e.needs.image)
+	if !writable(e.needs.image) {
+		e.needs.image = ""
+	}
 	if e.task.Config["privileged"] == true {
 		e.add(Unsupported, "privileged: no task has privileges of root")
+	}
+	if command, _ := e.task.Config["command"].(string); path.IsAbs(command) {
+		e.needPath(path.Clean(command))
 	}
 	e.signal("SIGTERM")
 }
@@ -116,7 +135,13 @@ func (e *examination) user() {
 		return
 	case "root", "0":
 		e.add(Unsupported, `user = "root": no task runs as root, whatever the policy says; capabilities may do (capabilities { add = […] })`)
+	case clientUser:
+		e.add(Unsupported, "user = %q: no task runs as the agent's own user, whatever the policy says", name)
 	default:
+		if !userPattern.MatchString(name) {
+			e.add(Change, "user = %q: a policy takes the name of a user", name)
+			return
+		}
 		e.needs.users = append(e.needs.users, name)
 		e.add(Rule, "user = %q", name)
 	}
@@ -125,13 +150,21 @@ func (e *examination) user() {
 // starterMemory is limits.memory_max of the policy that is installed first.
 const starterMemory = 16 << 10 // MiB
 
+// mostMemory is the largest limit that a policy can have.
+const mostMemory = 1 << 30 // MiB
+
 func (e *examination) rest() {
 	t := e.task
 	for _, d := range t.Resources.Devices {
 		e.add(Rule, "device %q: the rule must list its node in its devices", d.Name)
 	}
+	for _, m := range t.VolumeMounts {
+		if e.group.Volumes[m.Volume].Type == "host" {
+			e.needs.volumes = append(e.needs.volumes, e.group.Volumes[m.Volume].Source)
+		}
+	}
 	if m := max(t.Resources.MemoryMB, t.Resources.MemoryMaxMB); m > starterMemory {
-		e.needs.memory = m
+		e.needs.memory = min(m, mostMemory)
 		e.add(Rule, "memory of %d MiB: the rule that is installed first allows %d", m, starterMemory)
 	}
 	scripts := func(services []service) bool {
