@@ -31,7 +31,7 @@ Usage: systemd-brokerd directives [--class CLASS] [--json] [NAME]`, stderr)
 	}
 	var chosen []*directive.Directive
 	for _, d := range directive.All() {
-		if (*class == "" || d.Class == directive.Class(*class)) && (name == "" || d.Name == name) {
+		if (*class == "" || d.Class == directive.Class(*class) || raises(d, *class)) && (name == "" || d.Name == name) {
 			chosen = append(chosen, d)
 		}
 	}
@@ -44,7 +44,13 @@ Usage: systemd-brokerd directives [--class CLASS] [--json] [NAME]`, stderr)
 		explainDirective(stdout, chosen[0])
 		return nil
 	}
-	return printDirectives(stdout, chosen)
+	return printDirectives(stdout, chosen, directive.Class(*class))
+}
+
+// raises reports whether class is priority, of which there are values and no
+// directives, and d has such values.
+func raises(d *directive.Directive, class string) bool {
+	return directive.Class(class) == directive.Priority && d.Raises() != ""
 }
 
 // parseName reads flags and at most one name, in any order.
@@ -87,7 +93,7 @@ func unknownDirective(name string) error {
 	return fmt.Errorf("there is no directive %q; without a name, all are listed", name)
 }
 
-func printDirectives(stdout io.Writer, chosen []*directive.Directive) error {
+func printDirectives(stdout io.Writer, chosen []*directive.Directive, class directive.Class) error {
 	var rows strings.Builder
 	rows.WriteString("DIRECTIVE\tCLASS\tSINCE\tLIVE\tMEANING\n")
 	type count struct{ offered, all int }
@@ -101,7 +107,11 @@ func printDirectives(stdout io.Writer, chosen []*directive.Directive) error {
 		if d.Live {
 			live = "yes"
 		}
-		c := counts[d.Class]
+		of := d.Class
+		if class == directive.Priority {
+			of, meaning = class, "values "+d.Raises()+": "+meaning
+		}
+		c := counts[of]
 		c.all++
 		if d.Refusal() == "" {
 			c.offered++
@@ -109,8 +119,8 @@ func printDirectives(stdout io.Writer, chosen []*directive.Directive) error {
 		} else {
 			meaning = "refused: " + d.Refusal()
 		}
-		counts[d.Class] = c
-		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%s\n", d.Name, d.Class, since, live, meaning)
+		counts[of] = c
+		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%s\n", d.Name, of, since, live, meaning)
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	if _, err := io.WriteString(table, rows.String()); err != nil {
@@ -134,6 +144,9 @@ func explainDirective(stdout io.Writer, d *directive.Directive) {
 	fmt.Fprintf(stdout, "%s: %s\n\n", d.Name, d.Summary)
 	line := func(name, text string) { fmt.Fprintf(stdout, "%-10s %s\n", name, text) }
 	line("class", string(d.Class))
+	if d.Raises() != "" {
+		line("", "priority, for values "+d.Raises())
+	}
 	if d.Refusal() == "" {
 		line("accepts", d.Accepts())
 	} else {

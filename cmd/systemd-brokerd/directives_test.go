@@ -33,6 +33,12 @@ func TestDirectivesAreListedWithTheirNumber(t *testing.T) {
 	if err != nil || !strings.Contains(some, "AmbientCapabilities") || strings.Contains(some, "ProtectHome") {
 		t.Errorf("the class identity has %s, %v", some, err)
 	}
+	values, err := command(t, "directives", "--class", "priority")
+	for _, want := range []string{"values below 0: ", "values fifo and rr: ", "16 of 16 directives offered", "priority 16 of 16"} {
+		if err != nil || !strings.Contains(values, want) {
+			t.Errorf("the class priority lacks %q, %v:\n%s", want, err, values)
+		}
+	}
 }
 
 func TestADirectiveIsExplained(t *testing.T) {

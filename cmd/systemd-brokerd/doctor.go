@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker/doctor"
+	"nomad-systemd-driver/broker/mounts"
 )
 
 const doctorAbout = `Usage: systemd-brokerd doctor [flags]
@@ -27,7 +28,7 @@ func diagnose(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err := parse(flags, args); err != nil {
 		return err
 	}
-	h := &doctor.Host{Kernel: kernelRelease()}
+	h := &doctor.Host{Kernel: kernelRelease(), Mappable: mounts.Mappable}
 	if h.Policy, h.PolicyError = loadPolicy(*dir); h.PolicyError == nil {
 		h.InForce = inForceText(h.Policy.SHA256())
 	}

@@ -8,7 +8,7 @@ import (
 	"os"
 	"strconv"
 
-	"nomad-systemd-driver/broker/opening"
+	"nomad-systemd-driver/opening"
 )
 
 const openAbout = `Opens directories of the calling user, so that another user can remove what is in

@@ -14,12 +14,17 @@ import (
 type painter struct{ on bool }
 
 func newPainter(w io.Writer) painter {
+	return painter{os.Getenv("NO_COLOR") == "" && takesEscapes(w)}
+}
+
+// takesEscapes reports whether w is a terminal that knows escape sequences.
+func takesEscapes(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb" {
-		return painter{}
+	if !ok || os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb" {
+		return false
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return painter{err == nil}
+	return err == nil
 }
 
 func (p painter) good(s string) string { return p.paint("32", s) }

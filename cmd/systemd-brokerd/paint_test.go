@@ -12,8 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a pseudo terminal, to write to.
-func terminal(t *testing.T) *os.File {
+// pty is a pseudo terminal to write to, and master, where it can be read.
+type pty struct {
+	*os.File
+	master *os.File
+}
+
+func terminal(t *testing.T) pty {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -32,7 +37,7 @@ func terminal(t *testing.T) *os.File {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	return f
+	return pty{f, master}
 }
 
 func TestColoursAreForTerminalsOnly(t *testing.T) {
@@ -59,7 +64,7 @@ func TestColoursAreForTerminalsOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("NO_COLOR", row.noColor)
 			t.Setenv("TERM", row.term)
-			if got := newPainter(tty); got.on != row.want {
+			if got := newPainter(tty.File); got.on != row.want {
 				t.Errorf("colours: %v", got.on)
 			}
 			for what, p := range map[string]painter{"a file": newPainter(file), "/dev/null": newPainter(null), "a buffer": newPainter(&bytes.Buffer{})} {

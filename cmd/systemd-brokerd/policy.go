@@ -9,12 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker"
 	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/program"
 	"nomad-systemd-driver/broker/users"
 )
 
@@ -34,12 +32,18 @@ func policyCheck(args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
 	strict := flags.Bool("strict", false, "fail on warnings, too")
 	asJSON := flags.Bool("json", false, "print JSON")
+	var host hostFiles
+	host.flags(flags)
 	if err := parse(flags, args); err != nil {
 		return err
 	}
-	p, err := loadPolicy(*dir)
+	load := loadPolicy
+	if host.elsewhere() || host.group != "" {
+		load = host.read
+	}
+	p, err := load(*dir)
 	if *asJSON {
-		report := newCheckReport(p, err)
+		report := newCheckReport(p, err, &host)
 		if jerr := encodeJSON(stdout, report); jerr != nil {
 			return jerr
 		}
@@ -53,7 +57,7 @@ func policyCheck(args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	}
 	paint := newPainter(stdout)
 	fmt.Fprintf(stdout, "%s: %s, sha256 %s\n", *dir, paint.good("good"), p.SHA256())
-	warnings := warningsOf(p)
+	warnings := warningsOf(p, &host)
 	for _, w := range warnings {
 		place := ""
 		if w.File != "" {
@@ -88,25 +92,33 @@ type warningJSON struct {
 	Text  string `json:"text"`
 }
 
-func newCheckReport(p *policy.Policy, err error) *checkReport {
+func newCheckReport(p *policy.Policy, err error, host *hostFiles) *checkReport {
 	report := &checkReport{Warnings: []warningJSON{}}
 	if err != nil {
-		report.Mistake = &mistakeJSON{Problem: err.Error()}
-		if e, ok := errors.AsType[*policy.LoadError](err); ok {
-			report.Mistake = &mistakeJSON{e.File, e.Line, e.Column, e.Problem}
-		}
+		report.Mistake = newMistake(err)
 		return report
 	}
 	report.SHA256 = p.SHA256()
-	for _, w := range warningsOf(p) {
+	for _, w := range warningsOf(p, host) {
 		report.Warnings = append(report.Warnings, warningJSON{w.Block, w.File, w.Line, w.Text})
 	}
 	return report
 }
 
-// warningsOf are those of the policy, and of what it says of this host.
-func warningsOf(p *policy.Policy) []policy.Warning {
-	all := p.Lint(exists)
+func newMistake(err error) *mistakeJSON {
+	if e, ok := errors.AsType[*policy.LoadError](err); ok {
+		return &mistakeJSON{e.File, e.Line, e.Column, e.Problem}
+	}
+	return &mistakeJSON{Problem: err.Error()}
+}
+
+// warningsOf are those of the policy, and of what it says of this host, unless it is for
+// another.
+func warningsOf(p *policy.Policy, host *hostFiles) []policy.Warning {
+	if host.elsewhere() {
+		return p.Lint(policy.AnyHost())
+	}
+	all := p.Lint(lintHost())
 	for _, c := range p.Clients() {
 		if c.Identity == nil || !exists(c.Identity.File) {
 			continue // Lint tells
@@ -118,31 +130,24 @@ func warningsOf(p *policy.Policy) []policy.Warning {
 	return all
 }
 
-// loadPolicy reads the policy in dir. Whoever can write to the policy is root,
-// so the directory and its files must be root's and nobody else's.
+// loadPolicy reads the policy in dir, if it is root's alone.
 func loadPolicy(dir string) (*policy.Policy, error) {
-	if err := checkOwners(dir, ".hcl"); err != nil {
+	if err := checkTrust(new(program.Host), dir); err != nil {
 		return nil, err
-	}
-	if _, err := ownProfiles(dir); err != nil {
-		return nil, err
-	}
-	return readPolicy(dir)
-}
-
-// readPolicy is loadPolicy for the tools, which put nothing in force: it does not
-// ask who can write to the files.
-func readPolicy(dir string) (*policy.Policy, error) { return readPolicyWith(dir, "", "") }
-
-// readPolicyWith is readPolicy of one more file, unless its name is empty.
-func readPolicyWith(dir, more, text string) (*policy.Policy, error) {
-	var profiles fs.FS
-	if own := profilesOf(dir); isDir(own) {
-		profiles = os.DirFS(own)
 	}
 	names, err := hostUsers()
 	if err != nil {
 		return nil, err
+	}
+	return readPolicy(dir, names, "", "")
+}
+
+// readPolicy does not ask who can write to the files. It reads one more file, unless
+// its name is empty.
+func readPolicy(dir string, names policy.Resolver, more, text string) (*policy.Policy, error) {
+	var profiles fs.FS
+	if own := profilesOf(dir); isDir(own) {
+		profiles = os.DirFS(own)
 	}
 	return policy.LoadWith(os.DirFS(dir), names, profiles, more, []byte(text))
 }
@@ -151,7 +156,7 @@ func readPolicyWith(dir, more, text string) (*policy.Policy, error) {
 // if it is not there.
 func ownProfiles(policyDir string) (fs.FS, error) {
 	dir := profilesOf(policyDir)
-	err := checkOwners(dir, ".conf")
+	err := checkOwners(new(program.Host), dir, ".conf")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -165,42 +170,6 @@ func profilesOf(policyDir string) string {
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// checkOwners refuses a directory whose files with this suffix others can change.
-func checkOwners(dir, suffix string) error {
-	if err := checkOwner(dir); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("cannot read the policy: %w", err)
-	}
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), suffix) {
-			continue
-		}
-		if err := checkOwner(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkOwner refuses what somebody other than root can change, and whatever is
-// neither a file nor a directory: a symlink, a FIFO, a device.
-func checkOwner(path string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return fmt.Errorf("cannot read the policy: %s: %w", path, err)
-	}
-	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
-		return fmt.Errorf("cannot trust the policy: %s is neither a file nor a directory", path)
-	}
-	if st.Uid != 0 || st.Mode&0o022 != 0 {
-		return fmt.Errorf("cannot trust the policy: %s can be changed by others than root; run: chown root:root %s && chmod go-w %s", path, path, path)
-	}
-	return nil
 }
 
 // hostUsers are the users and groups of this host, as of now.

@@ -39,6 +39,8 @@ func policyDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) error 
 	path := flags.String("requests", "", "`file` of requests instead of the journal's records, as policy explain takes it")
 	client := flags.String("client", "", "client that asks, with --requests")
 	asJSON := flags.Bool("json", false, "print JSON")
+	var host hostFiles
+	host.flags(flags)
 	if err := flags.Parse(args); err != nil {
 		return usageError(err)
 	}
@@ -48,7 +50,7 @@ func policyDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) error 
 	}
 	var policies [2]*policy.Policy
 	for i := range policies {
-		p, err := readPolicy(flags.Arg(i))
+		p, err := host.read(flags.Arg(i))
 		if err != nil {
 			return mistake(fmt.Errorf("%s: %w", flags.Arg(i), err))
 		}

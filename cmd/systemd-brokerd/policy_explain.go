@@ -23,7 +23,8 @@ decisions of the broker as they are in the journal:
   nomad-systemd-driver requests JOB.nomad.hcl | systemd-brokerd policy explain
   systemd-brokerd policy explain <(journalctl -o json BROKER_REQUEST_ID=ID)
 
-Exit status: 0 all are allowed, 1 at least one is denied, 2 the policy, a request
+Exit status: 0 all are allowed and would start, 1 at least one is denied or its program
+is not root's alone to change, 2 the policy, a request
 or the command line is wrong.`
 
 func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -31,6 +32,8 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 	dir := flags.String("policy", defaultPolicyDir, "directory with the policy's *.hcl files")
 	client := flags.String("client", "", "client that asks; the only one if there is but one")
 	asJSON := flags.Bool("json", false, "print JSON")
+	var host hostFiles
+	host.flags(flags)
 	path, err := parseName(flags, args)
 	if err != nil {
 		return err
@@ -38,7 +41,7 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 	if path == "" {
 		path = "-"
 	}
-	p, err := readPolicy(*dir)
+	p, err := host.read(*dir)
 	if err != nil {
 		return mistake(err)
 	}
@@ -48,7 +51,7 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 	}
 	var all []explained
 	for i, a := range requests {
-		e, err := explain(p, a, *client, stderr)
+		e, err := explain(&host, p, a, *client, stderr)
 		if err != nil {
 			return mistake(fmt.Errorf("%s: request %d: %w", path, i+1, err))
 		}
@@ -63,7 +66,7 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 		return err
 	}
 	for _, e := range all {
-		if !e.Allowed {
+		if !e.Allowed || e.Program != "" {
 			return errDenied
 		}
 	}
@@ -72,7 +75,7 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 
 // explain asks the policy one request, as the client, or as whoever asked when it was
 // recorded.
-func explain(p *policy.Policy, a asked, client string, stderr io.Writer) (explained, error) {
+func explain(host *hostFiles, p *policy.Policy, a asked, client string, stderr io.Writer) (explained, error) {
 	if a.was == nil {
 		c, err := clientOf(p, client)
 		if err != nil {
@@ -82,7 +85,7 @@ func explain(p *policy.Policy, a asked, client string, stderr io.Writer) (explai
 		if err != nil {
 			return explained{}, err
 		}
-		return newExplained(a.spec, p.Explain(c.Peer(), r)), nil
+		return newExplained(host, a.spec, r, p.Explain(c.Peer(), r)), nil
 	}
 	c, err := clientOf(p, a.was.client)
 	if err != nil {
@@ -96,7 +99,7 @@ func explain(p *policy.Policy, a asked, client string, stderr io.Writer) (explai
 	if said {
 		fmt.Fprintf(stderr, "%s: arguments are not recorded; what the policy says of them is left out\n", a.spec.GetId())
 	}
-	e := newExplained(a.spec, without.Explain(c.Peer(), r))
+	e := newExplained(host, a.spec, r, without.Explain(c.Peer(), r))
 	e.Recorded = a.was.answer()
 	return e, nil
 }
@@ -111,6 +114,8 @@ type explained struct {
 	Rule    string            `json:"rule,omitempty"`
 	Denial  *denialJSON       `json:"denial,omitempty"`
 	Rules   []verdictJSON     `json:"rules"`
+	// Program says why the program would not start on this host though it is allowed.
+	Program string `json:"program,omitempty"`
 	// Recorded is what was decided at the time, if the request is from the journal.
 	Recorded string `json:"recorded,omitempty"`
 }
@@ -128,13 +133,14 @@ type verdictJSON struct {
 	Denials []*denialJSON `json:"denials,omitempty"`
 }
 
-func newExplained(spec *brokerv1.UnitSpec, e *policy.Explanation) explained {
+func newExplained(host *hostFiles, spec *brokerv1.UnitSpec, r *policy.Request, e *policy.Explanation) explained {
 	out := explained{
 		ID: spec.GetId(), Client: e.Client, Command: spec.GetCommand(), Labels: spec.GetLabels(),
 		Denial: newDenial(e.Denial), Rules: []verdictJSON{},
 	}
 	if e.Decision != nil {
 		out.Allowed, out.Rule = true, e.Decision.Rule()
+		out.Program = host.notAsCalled(r)
 	}
 	for _, v := range e.Rules {
 		rule := verdictJSON{Rule: v.Rule, File: v.File, Line: v.Line}
@@ -163,9 +169,12 @@ func printExplained(stdout io.Writer, all []explained) error {
 		if e.Recorded != "" {
 			fmt.Fprintf(stdout, "  recorded: %s\n", e.Recorded)
 		}
-		if e.Allowed {
+		switch {
+		case e.Program != "":
+			fmt.Fprintln(stdout, paint.bad(fmt.Sprintf("  allowed by rule %q, but does not start on this host: %s", e.Rule, e.Program)))
+		case e.Allowed:
 			fmt.Fprintln(stdout, paint.good(fmt.Sprintf("  allowed by rule %q", e.Rule)))
-		} else {
+		default:
 			fmt.Fprintln(stdout, paint.bad(fmt.Sprintf("  denied: %s %q: %s", e.Denial.Subject, e.Denial.Value, e.Denial.Reason)))
 		}
 		if len(e.Rules) == 0 {

@@ -96,7 +96,8 @@ func TestExplainFailsOnMistakes(t *testing.T) {
 		request string
 		want    string
 	}{
-		"a job":              {nil, `{"Job": {}}`, "nomad-systemd-driver requests"},
+		"a job":              {nil, `{"Job": {}}`, "this is a job; make requests of it with: nomad-systemd-driver requests - | systemd-brokerd policy explain"},
+		"a job file":         {nil, `job "x" {`, "of a job file make requests with: nomad-systemd-driver requests - |"},
 		"nothing":            {nil, ``, "no request"},
 		"no JSON":            {nil, `{`, "not JSON"},
 		"a field of another": {nil, `{"comand": "x"}`, "not a request"},

@@ -85,7 +85,8 @@ rule "task-binaries" {
 #
 #   run_as {
 #     dynamic_user = true{{if .Users}}
-#     # users = ["{{index .Users 0}}"] # of this host could be: {{range $i, $u := .Users}}{{if $i}}, {{end}}{{$u}}{{end}}{{end}}
+#     # users = ["{{index .Users 0}}"] # of this host could be: {{range $i, $u := .Users}}{{if $i}}, {{end}}{{$u}}{{end}}
+#     # system_users = true # if its uid is below 1000{{end}}
 #   }
 #
 #   quotas {

@@ -59,8 +59,8 @@ func TestSuggestedRulesAllowWhatWasDeniedAndNoMore(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	for _, want := range []string{
-		`paths = ["/usr/bin/id"]`, `log_drivers = ["journal", "none"]`, `memory_max = "3MiB"`, `TASK_NAME  = ["web"]`, `TASK_NAME  = ["a+b"]`,
-		`names = ["LimitNOFILE"`, "# 2 × ", "dynamic_user = true",
+		`paths = ["/usr/bin/id"]`, `log_drivers = ["journal", "none"]`, `memory_max      = "3MiB"`, `TASK_NAME  = ["web"]`, `TASK_NAME  = ["a+b"]`,
+		`LimitNOFILE = ["9"]`, `credentials_max = "1KiB"`, `network     = ["host"]`, "# 2 × ", "dynamic_user = true",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the suggestion lacks %s:\n%s", want, text)
@@ -91,6 +91,30 @@ func TestSuggestedRulesHoldVolumesGroupsAndFiles(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the suggestion lacks %s:\n%s", want, text)
+		}
+	}
+}
+
+// TestSuggestionsAreAsNarrowAsWhatWasAsked: values, not names; names, not classes.
+func TestSuggestionsAreAsNarrowAsWhatWasAsked(t *testing.T) {
+	text, err := suggest(t, policyDir(t, twoRules), record(t, "denied", labelled+`|"command"|"user": "daemon", "env": {"LD_PRELOAD": "", "PYTHONPATH": ""}, "resources": {"memoryMaxBytes": "1048576", "tasksMax": "7"}, `+
+		`"credentials": [{"name": "x", "source": "/secrets/x"}], "directives": [{"name": "CPUQuota", "values": ["150%"]}, {"name": "UMask", "values": ["0002"]}, `+
+		`{"name": "AmbientCapabilities", "values": ["CAP_NET_BIND_SERVICE"]}, {"name": "CapabilityBoundingSet", "values": ["CAP_NET_BIND_SERVICE"]}, `+
+		`{"name": "SystemCallFilter", "values": ["@clock"]}], "command"|"resources": {"memoryMaxBytes": "1048576"},|`))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, want := range []string{
+		`capabilities = ["CAP_NET_BIND_SERVICE"]`, `system_users = true`, `names = ["LD_PRELOAD", "PYTHONPATH"]`, `UMask = ["0002"]`,
+		`tasks_max   = 7`, `cpu_percent = 150`, `memory_max  = "1MiB"`, `SystemCallFilter = ["@clock"]`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the suggestion lacks %s:\n%s", want, text)
+		}
+	}
+	for _, wider := range []string{"classes", "credentials_max", `names = ["UMask`} {
+		if strings.Contains(text, wider) {
+			t.Errorf("the suggestion has %s:\n%s", wider, text)
 		}
 	}
 }
@@ -259,7 +283,7 @@ func TestStarterPolicyLoads(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := policyDir(t, string(text))
-			p, err := readPolicy(dir)
+			p, err := new(hostFiles).read(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -271,7 +295,7 @@ func TestStarterPolicyLoads(t *testing.T) {
 			rule, tail, _ := strings.Cut("rule \"host-tools\""+rule, "\n\n# With it")
 			rule = strings.ReplaceAll(rule, "\n# ", "\n")
 			rule = strings.ReplaceAll(rule, "\n#", "\n")
-			if _, err := readPolicy(policyDir(t, head+rule+"\n\n# With it"+tail)); err != nil {
+			if _, err := new(hostFiles).read(policyDir(t, head+rule+"\n\n# With it"+tail)); err != nil {
 				t.Errorf("with the example in force: %v", err)
 			}
 		})

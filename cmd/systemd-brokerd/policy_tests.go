@@ -25,13 +25,15 @@ func policyTest(args []string, _ io.Reader, stdout, stderr io.Writer) error {
 	tests := flags.String("tests", "", "directory with *.policytest.hcl files (default: that of the policy)")
 	strict := flags.Bool("strict", false, "fail if a part can be taken out and no test notices")
 	asJSON := flags.Bool("json", false, "print JSON")
+	var host hostFiles
+	host.flags(flags)
 	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if *tests == "" {
 		tests = dir
 	}
-	p, err := readPolicy(*dir)
+	p, err := host.read(*dir)
 	if err != nil {
 		return mistake(err)
 	}

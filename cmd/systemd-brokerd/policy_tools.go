@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"io"
+	"slices"
+	"strings"
 )
 
 // policyTools are the commands of "systemd-brokerd policy". None of them needs the
@@ -28,3 +30,15 @@ type mistakeError struct{ error }
 func (e mistakeError) Unwrap() error { return e.error }
 
 func mistake(err error) error { return mistakeError{err} }
+
+// orJSON prints a mistake as JSON as well, where JSON is asked for.
+func orJSON(args []string, stdout io.Writer, err error) error {
+	m, ok := errors.AsType[mistakeError](err)
+	json := slices.ContainsFunc(args, func(arg string) bool {
+		return slices.Contains([]string{"json", "json=true"}, strings.TrimLeft(arg, "-")) && strings.HasPrefix(arg, "-")
+	})
+	if ok && json {
+		_ = encodeJSON(stdout, map[string]*mistakeJSON{"mistake": newMistake(m.error)})
+	}
+	return err
+}

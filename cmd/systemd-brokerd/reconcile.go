@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,10 @@ const reconcileAbout = `Lists the running units that the policy would refuse to 
 reason, and those of which that cannot be told. It asks systemd, and the daemon need
 not run. With --enforce it ends those that would be refused: SIGTERM, and SIGKILL after
 the grace period. Their client sees their end; to start them again, it needs a policy
-that allows it.`
+that allows it.
+
+Exit status: 0 none would be refused, or all that would are ended, 1 some would, or it
+could not be done.`
 
 // difference is a broker.Difference as --json shows it.
 type difference struct {
@@ -59,8 +63,14 @@ func reconcile(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
-	if err := showDifferences(stdout, all, *asJSON, *enforce); err != nil || !*enforce {
+	if err := showDifferences(stdout, all, *asJSON, *enforce); err != nil {
 		return err
+	}
+	if !*enforce {
+		if slices.ContainsFunc(all, func(d broker.Difference) bool { return d.Refused }) {
+			return errDenied
+		}
+		return nil
 	}
 	return c.End(ctx, all, *grace)
 }

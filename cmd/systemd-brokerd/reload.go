@@ -140,19 +140,19 @@ const maxStatus = 300
 
 // status is the daemon's line in systemctl status, after a load that err ended.
 func (r *reloader) status(err error) string {
-	inForce := "Denying all: the policy cannot be loaded, see the log."
-	if r.inForce != "" {
-		inForce = inForceText(r.inForce)
-	}
-	if err == nil || r.inForce == "" {
-		return inForce
+	if err == nil {
+		return inForceText(r.inForce)
 	}
 	// A line's end would begin another variable of sd_notify(3).
 	why, _, _ := strings.Cut(err.Error(), "\n")
 	if len(why) > maxStatus {
 		why = why[:maxStatus] + "…"
 	}
-	return "The last reload failed: " + strings.ToValidUTF8(why, "?") + ". " + inForce
+	why = strings.ToValidUTF8(why, "?")
+	if r.inForce == "" {
+		return "Denying all: the policy cannot be loaded: " + why + "."
+	}
+	return "The last reload failed: " + why + ". " + inForceText(r.inForce)
 }
 
 // inForceText is what the daemon says of itself, and "status" looks for.

@@ -243,8 +243,12 @@ func TestStartWithoutAPolicyDeniesAll(t *testing.T) {
 	h := newHost(t)
 	h.do(os.Remove(filepath.Join(h.dir, "a.hcl")))
 	p, err := h.reloader.first()
-	if err == nil || len(p.Clients()) != 0 || !strings.HasPrefix(h.reloader.status(nil), "Denying all") {
-		t.Errorf("got %v, %v, %q", p, err, h.reloader.status(nil))
+	if err == nil || len(p.Clients()) != 0 || !strings.HasPrefix(h.reloader.status(err), "Denying all: the policy cannot be loaded: the policy directory holds no file") {
+		t.Errorf("got %v, %v, %q", p, err, h.reloader.status(err))
+	}
+	h.do(os.WriteFile(filepath.Join(h.dir, "b.hcl"), []byte("version = 1\nrule \"x\" {\n  clent = 1\n}\n"), 0o600))
+	if _, err = h.reloader.first(); !strings.Contains(h.reloader.status(err), ": b.hcl:3:3: ") || strings.Contains(h.reloader.status(err), "\n") {
+		t.Errorf("of a broken file the status is %q", h.reloader.status(err))
 	}
 	h.reloader.close()
 }

@@ -47,7 +47,7 @@ func readRequests(path string, stdin io.Reader) ([]asked, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: request %d is not JSON: %w", path, len(all)+1, err)
+			return nil, fmt.Errorf("%s: request %d is not JSON: %w; of a job file make requests with: %s", path, len(all)+1, err, planning(path))
 		}
 		if isRecord(text) {
 			records++
@@ -57,6 +57,9 @@ func readRequests(path string, stdin io.Reader) ([]asked, error) {
 			continue
 		}
 		spec, err := readSpec(text)
+		if errors.Is(err, errJob) {
+			err = fmt.Errorf("%w: %s", err, planning(path))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: request %d: %w", path, len(all)+1, err)
 		}
@@ -69,6 +72,14 @@ func readRequests(path string, stdin io.Reader) ([]asked, error) {
 		return nil, fmt.Errorf("%s holds no request; nomad-systemd-driver requests makes them of a job", path)
 	}
 	return all, nil
+}
+
+// errJob: this program links nothing of Nomad, and starts no other program, which could.
+var errJob = errors.New("this is a job; make requests of it with")
+
+// planning is the command that explains a job.
+func planning(path string) string {
+	return "nomad-systemd-driver requests " + path + " | systemd-brokerd policy explain"
 }
 
 // isRecord tells a record of the journal, whose fields are in capitals, from a request.
@@ -87,7 +98,7 @@ func readSpec(text []byte) (*brokerv1.UnitSpec, error) {
 	if err := protojson.Unmarshal(text, spec); err != nil {
 		var fields map[string]json.RawMessage
 		if json.Unmarshal(text, &fields) == nil && (fields["Job"] != nil || fields["TaskGroups"] != nil) {
-			return nil, errors.New("this is a job; make requests of it with: nomad-systemd-driver requests")
+			return nil, errJob
 		}
 		return nil, fmt.Errorf("this is not a request: %w", err)
 	}

@@ -63,6 +63,11 @@ func serve(ctx context.Context, args []string, stderr io.Writer) error {
 }
 
 func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
+	lock, err := lockDirectory(o.runtimeDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(lock) //nolint:errcheck // nothing was written
 	sockets, err := openSockets(o)
 	if err != nil {
 		return err
@@ -103,7 +108,7 @@ func runDaemon(ctx context.Context, o options, log *slog.Logger) error {
 	}
 	wg.Go(func() { policies.run(ctx) })
 	wg.Go(func() { feedWatchdog(ctx, server, log) })
-	notify(log, daemon.SdNotifyReady+"\nSTATUS="+policies.status(nil))
+	notify(log, daemon.SdNotifyReady+"\nSTATUS="+policies.status(mistake))
 	log.Info("ready", slog.String("version", version), slog.Int("units", server.Units()))
 	err = server.Serve(ctx, sockets.api)
 	notify(log, daemon.SdNotifyStopping)

@@ -96,7 +96,7 @@ func readOverall(ctx context.Context, pid1 inspect.Systemd, dir string) (*overal
 	if o.Broker.State != systemd.Active {
 		o.problem("the broker is " + o.Broker.State + ": systemctl status " + inspect.Service)
 	}
-	for _, name := range []string{inspect.APISocket, inspect.FDSocket} {
+	for _, name := range inspect.Sockets {
 		s, err := inspect.ReadDaemon(ctx, pid1, name)
 		if err != nil {
 			return nil, err
@@ -105,6 +105,12 @@ func readOverall(ctx context.Context, pid1 inspect.Systemd, dir string) (*overal
 		if s.State != systemd.Active {
 			o.problem(name + " is " + s.State + ": systemctl restart " + inspect.Service)
 		}
+	}
+	// It runs when it is needed: that it does not is no problem.
+	if m, err := inspect.ReadDaemon(ctx, pid1, inspect.MountService); err != nil {
+		return nil, err
+	} else if m.Failing() {
+		o.problem(inspect.MountService + " fails, and no unit can be started: systemctl status " + inspect.MountService)
 	}
 	units, err := inspect.Units(ctx, pid1, cgroup.Default)
 	if err != nil {

@@ -81,7 +81,8 @@ func showUnits(stdout io.Writer, now, before []inspect.Unit, asJSON, watch bool)
 		return encoder.Encode(now)
 	}
 	var text strings.Builder
-	if watch {
+	clears := watch && takesEscapes(stdout)
+	if clears {
 		text.WriteString(clearScreen)
 	}
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -96,6 +97,9 @@ func showUnits(stdout io.Writer, now, before []inspect.Unit, asJSON, watch bool)
 	_ = table.Flush()
 	if len(now) == 0 {
 		text.WriteString("(there are no units)\n")
+	}
+	if watch && !clears {
+		text.WriteByte('\n') // between this table and the next
 	}
 	_, err := io.WriteString(stdout, text.String())
 	return err

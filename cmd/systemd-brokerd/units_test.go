@@ -55,6 +55,27 @@ func TestUnitsAreShownAsATable(t *testing.T) {
 	}
 }
 
+// TestUnitsWatchedClearTerminalsOnly: what goes into a file is text.
+func TestUnitsWatchedClearTerminalsOnly(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	var out bytes.Buffer
+	if err := showUnits(&out, nil, nil, false, true); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.Contains(got, "\x1b") || !strings.HasSuffix(got, "\n\n") {
+		t.Errorf("a file gets %q", got)
+	}
+	tty := terminal(t)
+	master := make([]byte, 256)
+	if err := showUnits(tty.File, nil, nil, false, true); err != nil {
+		t.Fatal(err)
+	}
+	n, err := tty.master.Read(master)
+	if err != nil || !strings.HasPrefix(string(master[:n]), clearScreen) {
+		t.Errorf("a terminal gets %q, %v", master[:n], err)
+	}
+}
+
 func TestUnitsAsJSON(t *testing.T) {
 	var out bytes.Buffer
 	if err := showUnits(&out, testUnits(time.Unix(0, 0), 1), nil, true, true); err != nil {
