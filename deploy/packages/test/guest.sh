@@ -3,7 +3,7 @@
 #
 # What the steps of guest are made of.
 api=http://127.0.0.1:4646/v1
-limit=600 # seconds for all, in an emulated VM
+limit=1500 # seconds for all, in an emulated VM
 
 step() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
 

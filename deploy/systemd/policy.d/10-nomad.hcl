@@ -67,6 +67,7 @@ rule "task-binaries" {
 #   run_as {
 #     dynamic_user = true          # a job that sets no user
 #     users        = ["www-data"]  # a job with user = "www-data"
+#     system_users = true          # its uid is below 1000: it is one of the system's own
 #   }
 #
 #   limits {
