@@ -13,6 +13,10 @@ rule "example-python" {
     paths = ["/usr/bin/python3"]
   }
 
+  args {
+    any = true # also programs in the arguments: each run has a uid that nobody else has
+  }
+
   run_as {
     dynamic_user = true
   }
@@ -76,7 +80,8 @@ rule "example-volume" {
   }
 
   run_as {
-    users = ["www-data"]
+    users        = ["www-data"]
+    system_users = true # its uid is below 1000
   }
 }
 

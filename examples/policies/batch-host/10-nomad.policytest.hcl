@@ -59,3 +59,43 @@ test "a session" {
   cpu_percent = 100
   deny        = "session"
 }
+
+test "a thirty-third script" {
+  command     = "/usr/bin/python3"
+  args        = ["/local/job.py"]
+  cpu_percent = 100
+  deny        = "quota"
+  running {
+    units = 32
+  }
+}
+
+test "more memory than is left" {
+  command     = "/usr/bin/python3"
+  args        = ["/local/job.py"]
+  cpu_percent = 100
+  deny        = "quota"
+  running {
+    memory = "48GiB"
+  }
+}
+
+test "more starts than two a second" {
+  command     = "/usr/bin/python3"
+  args        = ["/local/job.py"]
+  cpu_percent = 100
+  deny        = "quota"
+  running {
+    starts = 120
+  }
+}
+
+test "a module before the script" {
+  command     = "/usr/bin/python3"
+  args        = ["/local/job.py"]
+  cpu_percent = 100
+  deny        = "env"
+  env {
+    PYTHONSTARTUP = "/alloc/other.py"
+  }
+}

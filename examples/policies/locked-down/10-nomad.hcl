@@ -51,6 +51,5 @@ never "sessions" {
 never "more-rights" {
   directives {
     classes = ["identity", "network", "hostpath", "priority"]
-    names   = ["AmbientCapabilities"]
   }
 }

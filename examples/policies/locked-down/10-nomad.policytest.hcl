@@ -107,3 +107,59 @@ test "no group of others" {
     SupplementaryGroups = ["users"]
   }
 }
+
+test "no address that the host denies" {
+  command = "/local/run"
+  never   = "more-rights"
+  labels {
+    NAMESPACE = "default"
+  }
+  directives {
+    IPAddressAllow = ["any"]
+  }
+}
+
+test "no device" {
+  command = "/local/run"
+  never   = "more-rights"
+  labels {
+    NAMESPACE = "default"
+  }
+  directives {
+    DeviceAllow = ["/dev/fuse rw"]
+  }
+}
+
+test "the twenty-first task" {
+  command = "/local/run"
+  deny    = "quota"
+  labels {
+    NAMESPACE = "default"
+  }
+  running {
+    units = 20
+  }
+}
+
+test "more memory than is left" {
+  command    = "/local/run"
+  memory_max = "512MiB"
+  deny       = "quota"
+  labels {
+    NAMESPACE = "default"
+  }
+  running {
+    memory = "3800MiB"
+  }
+}
+
+test "more starts than one a second" {
+  command = "/local/run"
+  deny    = "quota"
+  labels {
+    NAMESPACE = "default"
+  }
+  running {
+    starts = 60
+  }
+}

@@ -27,6 +27,7 @@ rule "as-before" {
   run_as {
     dynamic_user = true
     users        = ["www-data"]
+    system_users = true
   }
 
   directives {

@@ -118,3 +118,61 @@ test "another user is nobody's" {
     NAMESPACE = "team-c"
   }
 }
+
+test "a fifty-first task of team A" {
+  command = "/local/x"
+  deny    = "quota"
+  labels {
+    NAMESPACE = "team-a"
+  }
+  running {
+    units = 50
+  }
+}
+
+test "more memory than team A has left" {
+  command = "/local/x"
+  deny    = "quota"
+  labels {
+    NAMESPACE = "team-a"
+  }
+  running {
+    memory = "32GiB"
+  }
+}
+
+test "a twenty-first task of team B" {
+  network = "none"
+  command = "/local/x"
+  deny    = "quota"
+  labels {
+    NAMESPACE = "team-b"
+  }
+  running {
+    units = 20
+  }
+}
+
+test "more memory than team B has left" {
+  network = "none"
+  command = "/local/x"
+  deny    = "quota"
+  labels {
+    NAMESPACE = "team-b"
+  }
+  running {
+    memory = "8GiB"
+  }
+}
+
+test "more starts of team B than one a second" {
+  network = "none"
+  command = "/local/x"
+  deny    = "quota"
+  labels {
+    NAMESPACE = "team-b"
+  }
+  running {
+    starts = 60
+  }
+}

@@ -20,16 +20,14 @@ rule "services" {
   log_drivers = ["fds", "journal"]
   sessions    = true
 
+  capabilities = ["CAP_NET_BIND_SERVICE"]
+
   exec {
     under = ["/local"]
   }
 
   run_as {
     dynamic_user = true
-  }
-
-  directives {
-    names = ["AmbientCapabilities"]
   }
 
   limits {
@@ -53,7 +51,8 @@ rule "nginx" {
   }
 
   run_as {
-    users = ["www-data"]
+    users        = ["www-data"]
+    system_users = true
   }
 
   limits {

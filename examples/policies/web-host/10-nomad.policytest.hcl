@@ -16,11 +16,15 @@ test "a service that logs to the journal" {
 }
 
 test "a service on port 80" {
-  command = "/local/server"
-  allow   = "services"
-  directives {
-    AmbientCapabilities = ["CAP_NET_BIND_SERVICE"]
-  }
+  command      = "/local/server"
+  capabilities = ["CAP_NET_BIND_SERVICE"]
+  allow        = "services"
+}
+
+test "a service that configures the network" {
+  command      = "/local/server"
+  capabilities = ["CAP_NET_BIND_SERVICE", "CAP_NET_ADMIN"]
+  deny         = "directive"
 }
 
 test "a look into a service" {
@@ -86,4 +90,22 @@ test "another program of the host as www-data" {
   command = "/usr/bin/id"
   user    = "www-data"
   deny    = "command"
+}
+
+test "a fifth nginx" {
+  command = "/usr/sbin/nginx"
+  user    = "www-data"
+  deny    = "quota"
+  running {
+    units = 4
+  }
+}
+
+test "nginx with other code in it" {
+  command = "/usr/sbin/nginx"
+  user    = "www-data"
+  deny    = "env"
+  env {
+    LD_PRELOAD = "/local/x.so"
+  }
 }
