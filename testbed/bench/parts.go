@@ -31,6 +31,9 @@ func (b *bench) parts() error {
 	if err := b.questions(c.user); err != nil {
 		return err
 	}
+	if err := b.decisions(c.user); err != nil {
+		return err
+	}
 	staging := mounts.Client{Socket: "/run/systemd-brokerd/mounts.sock", Dir: "/run/systemd-brokerd/mounts"}
 	for round := range b.rounds + 1 {
 		from := time.Now()
@@ -89,6 +92,31 @@ func stage(b *bench, c mounts.Client, d *brokerv1.Directories, user *mounts.User
 		return 0, err
 	}
 	return time.Since(from), nil
+}
+
+// decisions measures the policy by itself.
+func (b *bench) decisions(who identity) error {
+	const times = 100
+	rules, err := readPolicy()
+	if err != nil {
+		return err
+	}
+	d, err := who.directories()
+	if err != nil {
+		return err
+	}
+	for round := range b.rounds + 1 {
+		from := time.Now()
+		for range times {
+			if _, err := decide(rules, who, d, newID()); err != nil {
+				return err
+			}
+		}
+		if round > 0 {
+			b.seconds("part", "decision of the policy, 1 rule", "", round, time.Since(from)/times)
+		}
+	}
+	return nil
 }
 
 // questions measures the two ways to read the state of a unit back: each property by

@@ -92,11 +92,7 @@ func barely() (string, []unit.Property, error) {
 // code, with files and directories that are there already: what is left out is all
 // that the broker does besides.
 func newSame(who identity) (func() (*unit.Unit, error), error) {
-	names, err := users.Read("/etc/passwd", "/etc/group")
-	if err != nil {
-		return nil, err
-	}
-	rules, err := policy.Load(os.DirFS(policyDir), names, nil)
+	rules, err := readPolicy()
 	if err != nil {
 		return nil, err
 	}
@@ -122,20 +118,33 @@ func newSame(who identity) (func() (*unit.Unit, error), error) {
 			return nil, err
 		}
 		id := newID()
-		decision, err := rules.Decide(policy.Peer{UID: uint32(who.uid)}, &policy.Request{
-			ID: id, Name: []string{"same", id[:8]}, Command: sleep, Args: []string{"3600"},
-			Labels:      map[string]string{"NOMAD_TASK_NAME": "task"},
-			Directories: policy.Directories{Alloc: d.GetAlloc(), Local: d.GetLocal(), Secrets: d.GetSecrets()},
-			Resources:   policy.Resources{CPUWeight: 100, MemoryMax: 64 << 20},
-			LogDriver:   policy.LogNone, Rootfs: policy.Rootfs{Kind: policy.RootfsMinimal},
-		})
+		decision, err := decide(rules, who, d, id)
 		if err != nil {
 			return nil, err
 		}
 		host := host
 		host.Alloc, host.Local, host.Secrets = d.GetAlloc(), d.GetLocal(), d.GetSecrets()
+		host.DynamicUser = unit.DynamicUserName(decision.Client().UnitPrefix, id, 0)
 		return unit.From(decision, host)
 	}, nil
+}
+
+func readPolicy() (*policy.Policy, error) {
+	names, err := users.Read("/etc/passwd", "/etc/group")
+	if err != nil {
+		return nil, err
+	}
+	return policy.Load(os.DirFS(policyDir), names, nil)
+}
+
+func decide(rules *policy.Policy, who identity, d *brokerv1.Directories, id string) (*policy.Decision, error) {
+	return rules.Decide(policy.Peer{UID: uint32(who.uid)}, &policy.Request{
+		ID: id, Name: []string{"same", id[:8]}, Command: sleep, Args: []string{"3600"},
+		Labels:      map[string]string{"NOMAD_TASK_NAME": "task"},
+		Directories: policy.Directories{Alloc: d.GetAlloc(), Local: d.GetLocal(), Secrets: d.GetSecrets()},
+		Resources:   policy.Resources{CPUWeight: 100, MemoryMax: 64 << 20},
+		LogDriver:   policy.LogNone, Rootfs: policy.Rootfs{Kind: policy.RootfsMinimal},
+	})
 }
 
 // sameUnit is what direct starts of it: the broker takes over only units with its

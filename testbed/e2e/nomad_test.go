@@ -318,6 +318,11 @@ func (j *job) logs(stream string) string {
 // awaitLog returns the task's output once it holds text.
 func (j *job) awaitLog(text string) string {
 	j.t.Helper()
+	return j.awaitLogFor(patience, text)
+}
+
+func (j *job) awaitLogFor(patience time.Duration, text string) string {
+	j.t.Helper()
 	deadline := time.Now().Add(patience)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()

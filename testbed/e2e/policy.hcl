@@ -136,3 +136,23 @@ never "e2e-forbidden" {
     any = ["--forbidden=*"]
   }
 }
+
+rule "e2e-own-manager" {
+  client      = "nomad"
+  log_drivers = ["fds"]
+  sessions    = true
+
+  exec {
+    paths = ["/usr/libexec/e2e-manager/hello"]
+  }
+
+  run_as {
+    users         = ["alice", "bob"]
+    session_users = ["alice", "bob"]
+  }
+
+  limits {
+    memory_max = "1GiB"
+    tasks_max  = 256
+  }
+}

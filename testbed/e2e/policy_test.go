@@ -123,7 +123,12 @@ func TestPolicyTools(t *testing.T) {
 	if out := run(t, "systemd-brokerd", "policy", "test", "--strict", "--policy", dir+"/starter"); !strings.Contains(out, "7 of 7 tests pass") {
 		t.Errorf("policy test: %s", out)
 	}
-	run(t, "sh", "-c", "systemd-brokerd policy init >"+dir+"/policy.d/10-nomad.hcl && systemd-brokerd policy check --policy "+dir+"/policy.d")
+	// Where everybody could put another directory no policy is trusted.
+	run(t, "sh", "-c", "systemd-brokerd policy init >"+dir+"/policy.d/10-nomad.hcl")
+	if out, err := exec.Command("systemd-brokerd", "policy", "check", "--policy", dir+"/policy.d").CombinedOutput(); err == nil || !strings.Contains(string(out), "/tmp can be changed by others than root") {
+		t.Errorf("policy check below /tmp: %v\n%s", err, out)
+	}
+	run(t, "sh", "-c", "rm -rf /root/tools && cp -r "+dir+" /root/tools && systemd-brokerd policy check --policy /root/tools/policy.d && rm -r /root/tools")
 }
 
 // TestDeniedJobGetsItsRule: from the event of a denied job, by what is on record of it,
@@ -153,7 +158,7 @@ func TestDeniedJobGetsItsRule(t *testing.T) {
 
 	records := "journalctl --quiet -u systemd-brokerd -o json NOMAD_JOB_ID=deniedjob"
 	rule := run(t, "sh", "-c", records+" | systemd-brokerd policy suggest")
-	for _, want := range []string{`paths = ["/usr/libexec/e2e-wish"]`, `JOB_ID     = ["deniedjob"]`, `memory_max = "32MiB"`} {
+	for _, want := range []string{`paths = ["/usr/libexec/e2e-wish"]`, `JOB_ID     = ["deniedjob"]`, `memory_max      = "32MiB"`} {
 		if !strings.Contains(rule, want) {
 			t.Errorf("the suggestion lacks %s:\n%s", want, rule)
 		}

@@ -82,7 +82,9 @@ func TestDirectoryCannotBeExchanged(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("the client cannot exchange its directory, so that this test shows nothing: %v", err)
 	}
-	t.Logf("%d starts and %d refusals during %d exchanges", started, refused, exchanges.Load())
+	t.Logf("FIGURE race/exchanges %d times", exchanges.Load())
+	t.Logf("FIGURE race/starts %d times", started)
+	t.Logf("FIGURE race/refusals %d times", refused)
 	if started == 0 || refused == 0 {
 		t.Error("the race was never near: there are no starts, or no refusals")
 	}
@@ -110,29 +112,32 @@ func raceDirectories(t *testing.T, uid, gid int) *brokerv1.Directories {
 func brokerAs(t *testing.T, uid, gid int) brokerv1.BrokerServiceClient {
 	t.Helper()
 	conn, err := grpc.NewClient("unix:"+apiSocket, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
-			type result struct {
-				conn net.Conn
-				err  error
-			}
-			done := make(chan result, 1)
-			go func() {
-				runtime.LockOSThread()
-				err := become(uid, gid)
-				var conn net.Conn
-				if err == nil {
-					conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: apiSocket, Net: "unix"})
-				}
-				done <- result{conn, err}
-			}()
-			r := <-done
-			return r.conn, r.err
-		}))
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return connectAs(uid, gid, "unix", apiSocket) }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return brokerv1.NewBrokerServiceClient(conn)
+}
+
+// connectAs connects with the credentials of a user.
+func connectAs(uid, gid int, network, path string) (*net.UnixConn, error) {
+	type result struct {
+		conn *net.UnixConn
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with it
+		err := become(uid, gid)
+		var conn *net.UnixConn
+		if err == nil {
+			conn, err = net.DialUnix(network, nil, &net.UnixAddr{Name: path, Net: network})
+		}
+		done <- result{conn, err}
+	}()
+	r := <-done
+	return r.conn, r.err
 }
 
 // catCanary is the exit code of a task that reads the file; -1 if it is not started.

@@ -25,6 +25,8 @@ for dir in /local /alloc/data /secrets; do
 	cp /usr/bin/true suid; chmod u+s suid 2>/dev/null || true
 	mkdir sticky && touch sticky/file && chmod 1755 sticky
 	mkdir -p $(printf 'd/%.0s' $(seq 1 300))
+	python3 -c 'import os
+for n in range(3000): os.mkdir("x" * 20); os.chdir("x" * 20)'
 	mkdir many; ( cd many; seq 1 500 | xargs mkdir ); chmod 700 many
 	chattr +i own/sub/file 2>/dev/null && echo immutable
 	python3 - N <<'EOF'
@@ -44,7 +46,7 @@ os.chmod("files", 0)
 EOF
 	chmod 0 closed/sub closed
 done
-echo made`
+echo made; exec sleep 3600`
 
 // TestAgentRemovesWhatATaskLeft: an agent without privileges garbage-collects an
 // allocation completely, whatever its task made in it as another user: also where
@@ -57,37 +59,93 @@ func TestAgentRemovesWhatATaskLeft(t *testing.T) {
 	for name, owner := range map[string]string{"mapped": "nomad", "not mapped": "the task"} {
 		t.Run(name, func(t *testing.T) {
 			tk := script(strings.ReplaceAll(litter, "- N <<", fmt.Sprintf("- %d <<", files)))
-			tk.Type, tk.Memory = "batch", 512 // the kernel's own for 100 000 files counts
+			tk.Memory = 512 // the kernel's own for 100 000 files counts
 			if owner != "nomad" {
-				namespaces := run(t, "sysctl", "-n", "user.max_user_namespaces")
-				t.Cleanup(func() { run(t, "sysctl", "-q", "-w", "user.max_user_namespaces="+namespaces) })
-				run(t, "sysctl", "-q", "-w", "user.max_user_namespaces=0")
+				withoutMapping(t)
 			}
 			j := submit(t, tk)
-			all := watch(t, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 })
-			j.alloc = all[0].ID
-			watchFor(t, 10*patience, "/allocation/"+j.alloc, func(a allocation) bool { return a.ended() })
+			j.await("running")
 			alloc := filepath.Join("/var/lib/nomad/alloc", j.alloc)
-			if text := j.logs("stdout") + j.logs("stderr"); text != "made\n" {
+			if text := j.awaitLogFor(10*patience, "made\n") + j.logs("stderr"); text != "made\n" {
 				t.Fatalf("it printed %q", text)
 			}
 			if is := run(t, "stat", "-c", "%U", alloc+"/task/local/own"); (is == "nomad") != (owner == "nomad") {
 				t.Errorf("on disk its directories belong to %s, want %s", is, owner)
 			}
-			run(t, "systemctl", "restart", "nomad.service") // with the allocation there
+			pid := j.pid()
+			run(t, "systemctl", "restart", "nomad.service") // with the task running
 			driverHealth(t, healthy)
-			j.purge()
-			from := time.Now()
-			call(t, "PUT", "/system/gc", nil, nil)
-			for deadline := time.Now().Add(5 * patience); ; time.Sleep(200 * time.Millisecond) { // nothing tells of the removal
-				if _, err := os.Stat(alloc); errors.Is(err, fs.ErrNotExist) {
-					t.Logf("3 times %d files and more were removed in %.1f s", files, time.Since(from).Seconds())
-					return
-				}
-				if time.Now().After(deadline) {
-					t.Fatalf("after %s the agent has left\n%s", 5*patience, run(t, "find", alloc, "-maxdepth", "4"))
-				}
+			if got := j.inTask("cat /local/own/sub/file"); got != "x" || j.pid() != pid {
+				t.Errorf("after a restart of the agent the task's process is %d, was %d, and its file holds %q", j.pid(), pid, got)
 			}
+			entries := run(t, "sh", "-c", "find "+alloc+" | wc -l")
+			from := time.Now()
+			j.purge()
+			removed(t, alloc)
+			t.Logf("from the stop of the task to the removal of all %s entries: %.1f s", entries, time.Since(from).Seconds())
 		})
+	}
+}
+
+// TestAgentRemovesWhatALostTaskLeft: also where ids cannot be mapped, and the unit that
+// the directories belong to is gone, as after a reboot.
+func TestAgentRemovesWhatALostTaskLeft(t *testing.T) {
+	withoutMapping(t)
+	for name, user := range map[string]string{"an ephemeral user": "", "a user of the host": "alice"} {
+		t.Run(name, func(t *testing.T) {
+			tk := script("for dir in /local /alloc/data /secrets; do mkdir -m 700 $dir/own; mkdir -m 755 $dir/own/sub; touch $dir/own/sub/file; done; echo ready; exec sleep 600")
+			tk.User = user
+			j := submit(t, tk)
+			j.await("running")
+			j.awaitLog("ready")
+			alloc := filepath.Join("/var/lib/nomad/alloc", j.alloc)
+			if is := run(t, "stat", "-c", "%U", alloc+"/task/local/own"); is == "nomad" {
+				t.Fatal("its directories are mapped")
+			}
+			unit := j.unit()
+			for _, what := range [][]string{{"stop", "nomad.service"}, {"stop", unit}, {"restart", "systemd-brokerd.service"}, {"start", "nomad.service"}} {
+				run(t, "systemctl", what...)
+			}
+			driverHealth(t, healthy)
+			j.await("failed")
+			j.purge()
+			removed(t, alloc)
+		})
+	}
+}
+
+// TestRestartFindsItsModes: what the agent can remove, or can take back, is not opened.
+func TestRestartFindsItsModes(t *testing.T) {
+	t.Parallel()
+	tk := script(`cd /local
+if [ -e data ]; then stat -c %a data closed closed/file; exit 0; fi
+mkdir -m 700 data closed; touch data/file closed/file; chmod 600 closed/file; chmod 500 closed; exit 1`)
+	tk.Restarts = 1
+	out, events := result(t, tk)
+	if out != "700\n700\n600\n" {
+		t.Errorf("after its restart the task sees the modes %q; events:\n%s", out, events)
+	}
+}
+
+// withoutMapping has directories not be mapped until the end of the test.
+func withoutMapping(t *testing.T) {
+	t.Helper()
+	namespaces := run(t, "sysctl", "-n", "user.max_user_namespaces")
+	t.Cleanup(func() { run(t, "sysctl", "-q", "-w", "user.max_user_namespaces="+namespaces) })
+	run(t, "sysctl", "-q", "-w", "user.max_user_namespaces=0")
+	run(t, "systemctl", "restart", "systemd-brokerd-mounts.service") // which had one ready
+}
+
+// removed has the agent collect garbage, and waits until alloc is gone.
+func removed(t *testing.T, alloc string) {
+	t.Helper()
+	call(t, "PUT", "/system/gc", nil, nil)
+	for deadline := time.Now().Add(5 * patience); ; time.Sleep(200 * time.Millisecond) { // nothing tells of the removal
+		if _, err := os.Stat(alloc); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s the agent has left\n%s", 5*patience, run(t, "find", alloc, "-maxdepth", "4"))
+		}
 	}
 }

@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,15 @@ func TestTaskSurvives(t *testing.T) {
 			lines(t, j.awaitLog(fmt.Sprintf("out %d\n", n+100)), "out")
 			lines(t, j.logs("stderr"), "err")
 			j.sameProcess(pid)
+			for _, name := range units(t) {
+				if !strings.Contains(name, j.alloc[:8]) {
+					continue
+				}
+				group := show(t, name, "ControlGroup")["ControlGroup"]
+				if text, err := os.ReadFile("/sys/fs/cgroup" + group + "/memory.max"); err != nil || string(text) == "max\n" {
+					t.Errorf("the limit of its memory is %q, %v", text, err)
+				}
+			}
 		})
 	}
 	j.endsWell()

@@ -90,6 +90,9 @@ func TestViews(t *testing.T) {
 		{"no image", keys{"rootfs": "image", "image": "/srv/e2e/images/none"}, `"/srv/e2e/images/none" cannot be opened: no such file`},
 		{"a corrupt image", keys{"rootfs": "image", "image": "/srv/e2e/images/corrupt"}, "is corrupt or of a kind"},
 		{"an image of no rule", keys{"rootfs": "image", "image": "/usr"}, "images of a rule"},
+		{"a directory that only another place can show", keys{"workdir": "/etc/app"}, `bind_ro = { "/etc/app" = "/srv/etc/app" } shows it there`},
+		{"a directory that no task sees", keys{"rootfs": "host", "workdir": "/run/app"}, "the host's /run/app is not in it, and cannot be"},
+		{"a program of the host by its name", keys{"command": "sh"}, `"/usr/bin/sh" is refused by the policy`},
 		{"a device of no rule", keys{"devices": []string{"/dev/vda"}}, "devices of a rule"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

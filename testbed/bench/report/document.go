@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -34,8 +35,14 @@ func (d *document) write() {
 	m := d.machine
 	d.say("# Figures of one run: %s", m["distro"])
 	d.say("Made by `make bench`; the raw figures are in [%s.csv](%s.csv), what they mean is in the [report](README.md).", d.name, d.name)
-	d.say("systemd %s, Linux %s, Nomad %s; %s CPUs (%s), %s. Host while it ran: %s.",
-		m["systemd"], m["kernel"], m["nomad"], m["cpus"], m["cpu"], m["memory"], cmpOr(m["host"], "not recorded"))
+	d.say("systemd %s, Linux %s, Nomad %s; %s CPUs (%s), %s.", m["systemd"], m["kernel"], m["nomad"], m["cpus"], m["cpu"], m["memory"])
+	d.say("A measure is of one boot; different measures can be of several. The host, shared with other emulated machines:")
+	for _, what := range slices.Sorted(maps.Keys(m)) {
+		if strings.HasPrefix(what, "host") {
+			fmt.Fprintf(&d.text, "- %s: %s\n", what, m[what])
+		}
+	}
+	d.text.WriteString("\n")
 	d.say("Each cell is a median with its quartiles. Ratios are of two figures of the same round, then their median and quartiles. " +
 		"Absolute times of an emulated machine mean nothing outside of it.")
 	d.targets()
@@ -44,13 +51,6 @@ func (d *document) write() {
 	d.views()
 	d.jobs()
 	d.growth()
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 func cell(s spread, unit string) string {

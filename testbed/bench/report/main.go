@@ -4,14 +4,18 @@
 //
 //	report FIGURES.csv NAME DIRECTORY
 //
-// writes DIRECTORY/NAME.md and DIRECTORY/NAME-….svg.
+// puts the figures into DIRECTORY/NAME.csv, in place of older ones of the same
+// measures, and writes DIRECTORY/NAME.md and DIRECTORY/NAME-….svg of all that is there.
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,17 +32,21 @@ func main() {
 }
 
 func run(file, name, dir string) error {
-	text, err := os.Open(file)
+	fresh, err := readCSV(file)
 	if err != nil {
 		return err
 	}
-	defer text.Close() //nolint:errcheck // it was read
-	rows, err := csv.NewReader(text).ReadAll()
-	if err != nil {
+	all := filepath.Join(dir, name+".csv")
+	old, err := readCSV(all)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	rows := merge(old, fresh)
 	f, err := read(rows)
 	if err != nil {
+		return err
+	}
+	if err := writeCSV(all, rows); err != nil {
 		return err
 	}
 	d := &document{figures: f, name: name, dir: dir}
@@ -47,6 +55,40 @@ func run(file, name, dir string) error {
 		return d.err
 	}
 	return os.WriteFile(filepath.Join(dir, name+".md"), []byte(d.text.String()), 0o644)
+}
+
+func readCSV(file string) ([][]string, error) {
+	text, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close() //nolint:errcheck // it was read
+	return csv.NewReader(text).ReadAll()
+}
+
+func writeCSV(file string, rows [][]string) error {
+	var text bytes.Buffer
+	if err := csv.NewWriter(&text).WriteAll(rows); err != nil {
+		return err
+	}
+	return os.WriteFile(file, text.Bytes(), 0o644)
+}
+
+// merge keeps of old what is of other measures than fresh. A measure is of one boot:
+// ratios are of figures that were taken in turns.
+func merge(old, fresh [][]string) [][]string {
+	of := func(row []string) string {
+		if row[0] == "machine" {
+			return row[0] + " " + row[1]
+		}
+		return row[0]
+	}
+	again := make(map[string]bool)
+	for _, row := range fresh {
+		again[of(row)] = true
+	}
+	kept := slices.DeleteFunc(slices.Clone(old), func(row []string) bool { return again[of(row)] })
+	return append(slices.Clone(fresh[:1]), append(kept, fresh[1:]...)...)
 }
 
 // key names a series of figures.

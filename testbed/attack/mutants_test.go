@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package attack
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	runMutants    = flag.Bool("mutants", false, "run the test of each mutant, which must fail")
+	updateMutants = flag.Bool("update", false, "write the mutants into the catalogue")
+)
+
+const root = "../.."
+
+// mutant is a way to break the code, of which a test must take notice.
+type mutant struct {
+	ids              []string
+	test             string // DIRECTORY.TestName
+	file, old, other string
+	what             string
+}
+
+// readMutants reads mutants.tsv: ids, test, what is broken, file, and the text that
+// is there once and what takes its place, in each of which \n and \t are themselves.
+func readMutants(t *testing.T) []mutant {
+	t.Helper()
+	text, err := os.ReadFile("mutants.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []mutant
+	unescape := strings.NewReplacer(`\n`, "\n", `\t`, "\t", `\\`, `\`).Replace
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) != 6 {
+			t.Fatalf("%q has %d fields, want 6", line, len(f))
+		}
+		all = append(all, mutant{strings.Fields(f[0]), f[1], f[3], unescape(f[4]), unescape(f[5]), f[2]})
+	}
+	return all
+}
+
+// source is the mutant's file, broken.
+func (m *mutant) source(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		t.Fatalf("%q is %d times in %s, want once", m.old, n, m.file)
+	}
+	return []byte(strings.Replace(string(text), m.old, m.other, 1))
+}
+
+// TestMutants: each fits the code as it is, its test exists, and the catalogue tells of
+// it. With -mutants each is built, and its test must fail.
+func TestMutants(t *testing.T) {
+	all := readMutants(t)
+	tellCatalogue(t, all)
+	for _, m := range all {
+		t.Run(m.what, func(t *testing.T) {
+			if !exists(t, m.test) {
+				t.Fatalf("there is no test %s", m.test)
+			}
+			source := m.source(t)
+			if *runMutants {
+				t.Parallel()
+				m.mustFail(t, source)
+			}
+		})
+	}
+}
+
+// mustFail runs the mutant's test, with the broken file in place of the other.
+func (m *mutant) mustFail(t *testing.T, source []byte) {
+	t.Helper()
+	broken := filepath.Join(t.TempDir(), filepath.Base(m.file))
+	file, err := filepath.Abs(filepath.Join(root, m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{file: broken}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := filepath.Join(t.TempDir(), "overlay.json")
+	for path, text := range map[string][]byte{broken: source, replace: overlay} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, test, _ := strings.Cut(m.test, ".")
+	args := []string{"test", "-overlay", replace, "-count=1", "-timeout=2m", "-run", "^" + test + "$", "./" + dir}
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	hangs := strings.Contains(string(out), "panic: test timed out") && strings.Contains(string(out), test)
+	if err == nil || !hangs && !strings.Contains(string(out), "--- FAIL: "+test) {
+		t.Errorf("%s does not fail: %v\n%s", m.test, err, out)
+	}
+}
+
+// tellCatalogue: the last column of an attack has all of its mutants.
+func tellCatalogue(t *testing.T, all []mutant) {
+	t.Helper()
+	const file = "catalogue.tsv"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(map[string][]string)
+	for _, m := range all {
+		for _, id := range m.ids {
+			told[id] = append(told[id], m.what)
+		}
+	}
+	var fresh []string
+	for line := range strings.Lines(string(text)) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) == 5 && !strings.HasPrefix(line, "#") {
+			for _, what := range told[f[0]] {
+				if !slices.Contains(strings.Split(f[4], "; "), what) {
+					f[4] = strings.TrimPrefix(f[4]+"; "+what, "; ")
+				}
+			}
+			delete(told, f[0])
+		}
+		fresh = append(fresh, strings.Join(f, "\t")+"\n")
+	}
+	for id := range told {
+		t.Errorf("there is no attack %s", id)
+	}
+	if now := strings.Join(fresh, ""); now != string(text) {
+		if !*updateMutants {
+			t.Error("the catalogue does not tell of all mutants: testbed/go test ./testbed/attack -run TestMutants -update")
+			return
+		}
+		if err := os.WriteFile(file, []byte(now), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

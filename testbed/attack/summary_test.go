@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package attack
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestSummaryTellsWhatIsMissing: a test that failed, or did not run in each of the
+// VMs, counts against the attack that names it.
+func TestSummaryTellsWhatIsMissing(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "awk", "-f", "summary.awk", "distros=bookworm trixie", "steps=unit fuzz vm",
+		"kind=catalogue", "testdata/catalogue", "kind=unit", "testdata/unit", "kind=fuzz", "testdata/fuzz", "kind=vm", "testdata/vm").Output()
+	if err == nil {
+		t.Error("a test that failed is no error")
+	}
+	text := strings.Join(strings.Fields(string(out)), " ")
+	for _, want := range []string{
+		"ATTACK X2: broker.TestBad failed;",
+		"ATTACK X3: testbed/e2e.TestOnceOnly did not run;",
+		"ATTACK X4: broker.TestMissing did not run;",
+		"attacks in the catalogue 7",
+		"all of their tests passed 2",
+		"failed or did not run 3",
+		"still 1 X5",
+		"void 1 X6",
+		"tests passed 6",
+		"tests failed 1",
+		"fuzz executions 1234 FuzzThings 1234",
+		"storm/rss 12.5 MB trixie",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the summary lacks %q:\n%s", want, out)
+		}
+	}
+}
