@@ -26,7 +26,7 @@ const api = "http://127.0.0.1:4646/v1"
 
 // patience bounds each wait for something that must happen: the VM may be
 // emulated, and Nomad takes seconds for what takes milliseconds elsewhere.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // task is the part of a job that the tests care about.
 type task struct {
