@@ -4,6 +4,7 @@ package driver
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
 )
@@ -34,5 +35,27 @@ func TestTaskOfAnAgentThatStartsAnewKeepsItsConfig(t *testing.T) {
 	spec, err := sessionSpec(recovered.config, &drivers.ExecOptions{Command: []string{"sh"}})
 	if err != nil || spec.GetProfile() != "strict" || spec.GetGroup() != "media" {
 		t.Errorf("a session asks for %v, %v", spec, err)
+	}
+}
+
+// TestSignalWaitsForTheBroker: the socket is PID 1's and outlives a broker that dies
+// with connections which it has not taken yet.
+func TestSignalWaitsForTheBroker(t *testing.T) {
+	b, d, h := started(t)
+	b.stop()
+	awaitHealth(t, d, drivers.HealthStateUnhealthy)
+	told := make(chan error, 1)
+	go func() { told <- d.SignalTask(h.Config.ID, "SIGHUP") }()
+	select {
+	case err := <-told:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	b.start()
+	if err := <-told; err != nil {
+		t.Error(err)
+	}
+	if n := b.count("SignalUnit"); n != 1 {
+		t.Errorf("%d signals were sent", n)
 	}
 }

@@ -293,7 +293,8 @@ func (d *Driver) SignalTask(id, signal string) error {
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, callTimeout)
 	defer cancel()
-	_, err = b.SignalUnit(ctx, &brokerv1.SignalUnitRequest{Handle: t.handle, Signal: sig, Target: target})
+	// A call that waits for a connection was not sent yet: no signal is sent twice.
+	_, err = b.SignalUnit(ctx, &brokerv1.SignalUnitRequest{Handle: t.handle, Signal: sig, Target: target}, grpc.WaitForReady(true))
 	if err != nil {
 		return fmt.Errorf("cannot signal %s: %s", t.handle.GetUnit(), status.Convert(err).Message())
 	}
