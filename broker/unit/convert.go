@@ -142,6 +142,11 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 		u.add(Property{"LoadCredential", dbus.MakeVariant(h.Credentials)})
 	}
 	values := append(decided(d.Values()), hidden(h)...)
+	memory, err := ownSharedMemory(r, values)
+	if err != nil {
+		return nil, err
+	}
+	values = append(values, memory...)
 	values = append(values, noURing(values))
 	if h.Systemd >= logSocketsSince {
 		values = append(values, boolean("BindLogSockets", false))

@@ -5,8 +5,13 @@ package unit
 import (
 	"encoding/hex"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/godbus/dbus/v5"
+
+	"nomad-systemd-driver/broker/directive"
+	"nomad-systemd-driver/broker/policy"
 )
 
 // pair is one element of a(ss).
@@ -59,4 +64,37 @@ func hidden(h Host) []Property {
 		paths = append(paths, "-+"+p)
 	}
 	return []Property{{"InaccessiblePaths", dbus.MakeVariant(paths)}}
+}
+
+const sharedMemory = "/dev/shm"
+
+// ownSharedMemory gives the unit a /dev/shm of its own, unless the values or a volume
+// put something there: PrivateDevices= shows the host's (systemd.exec(5)), a place
+// where all tasks could read and write. What is in it counts as the unit's memory.
+func ownSharedMemory(r *policy.Request, values []Property) ([]Property, error) {
+	if slices.ContainsFunc(r.Volumes, func(v policy.Volume) bool { return v.Destination == sharedMemory }) {
+		return nil, nil
+	}
+	d, _ := directive.Lookup("TemporaryFileSystem")
+	parsed, err := d.Parse([]string{sharedMemory + ":mode=1777,nosuid,nodev"})
+	if err != nil {
+		return nil, fmt.Errorf("cannot convert the unit's shared memory: %w", err)
+	}
+	for _, v := range values {
+		if v.Name == d.Name && mounts(v.Value, sharedMemory) {
+			return nil, nil
+		}
+	}
+	return []Property{{parsed[0].Name, parsed[0].Value}}, nil
+}
+
+// mounts reports whether a TemporaryFileSystem= is there.
+func mounts(v dbus.Variant, path string) bool {
+	list := reflect.ValueOf(v.Value())
+	for i := range list.Len() {
+		if list.Index(i).Field(0).String() == path {
+			return true
+		}
+	}
+	return false
 }

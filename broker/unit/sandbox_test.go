@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+
+	"nomad-systemd-driver/broker/directive"
+	"nomad-systemd-driver/broker/policy"
 )
 
 // TestNoUnitHasAnURing: what is forced fits to what a unit's own filters mean in all.
@@ -60,6 +63,43 @@ func TestArgumentsAreLiteral(t *testing.T) {
 	for arg, want := range map[string]string{"": "", "a": "a", "$": "$$", "$HOME": "$$HOME", "${HOME}": "$${HOME}", "a$$b": "a$$$$b", "%h": "%h"} {
 		if got := literal(arg); got != want {
 			t.Errorf("%q: got %q, want %q", arg, got, want)
+		}
+	}
+}
+
+// TestSharedMemoryIsTheUnitsOwn: unless something else is to be there, as whoever asked
+// for it wants it.
+func TestSharedMemoryIsTheUnitsOwn(t *testing.T) {
+	temporary := func(lines ...string) []Property {
+		d, _ := directive.Lookup("TemporaryFileSystem")
+		values, err := d.Parse(lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []Property
+		for _, v := range values {
+			all = append(all, Property{v.Name, v.Value})
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		name    string
+		values  []Property
+		volumes []policy.Volume
+		want    int
+	}{
+		{"nothing else", []Property{boolean("PrivateTmp", true)}, nil, 1},
+		{"a file system elsewhere", temporary("/var", ""), nil, 1},
+		{"one of another size", temporary("/var /dev/shm:size=1G"), nil, 0},
+		{"a volume", nil, []policy.Volume{{Destination: "/dev/shm"}}, 0},
+	} {
+		got, err := ownSharedMemory(&policy.Request{Volumes: tt.volumes}, tt.values)
+		if err != nil || len(got) != tt.want {
+			t.Errorf("%s: got %v, %v", tt.name, got, err)
+		}
+		// A list of another type than the job's could not be compared with PID 1's.
+		if got = append(tt.values, got...); len(got) > 0 && len(Differences(got, nil)) == 0 {
+			t.Errorf("%s: nothing is compared", tt.name)
 		}
 	}
 }

@@ -64,6 +64,8 @@ var attempts = []struct{ name, script string }{
 	{"raise its priority", "nice -n -5 true 2>&1 | grep -v denied; test $(nice -n -5 nice) -lt 0"},
 	{"see the users of the host", "getent passwd nomad || getent passwd bob"},
 	{"see /home, /root or /var/log", "ls /home || ls /var/log || ls /root/.ssh"},
+	{"see the shared memory of the host", "cat /dev/shm/e2e-escape"},
+	{"see the System V memory of the host", "ipcs -m -i $SHM"},
 	{"leave through a hardlink", "ln /etc/hosts /local/hosts"},
 	{"leave through its own root", "ls /proc/self/root/var/lib/nomad"},
 	{"reboot", "reboot -f"},
@@ -83,14 +85,26 @@ var inHostView = []string{"see the users of the host", "see /home, /root or /var
 func escapes(t *testing.T, other *job) string {
 	t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "exec 2>/dev/null\nexport OTHER=%d ALLOC=%s AGENT=%s BROKER=%s\n", other.pid(), other.alloc,
-		show(t, "nomad", "MainPID")["MainPID"], show(t, "systemd-brokerd", "MainPID")["MainPID"])
+	fmt.Fprintf(&b, "exec 2>/dev/null\nexport OTHER=%d ALLOC=%s AGENT=%s BROKER=%s SHM=%s\n", other.pid(), other.alloc,
+		show(t, "nomad", "MainPID")["MainPID"], show(t, "systemd-brokerd", "MainPID")["MainPID"], hostMemory(t))
 	b.WriteString("(test -w /local && echo own >/local/own && test -e /proc/self/status) && echo POSSIBLE control\n")
 	for _, a := range attempts {
 		fmt.Fprintf(&b, "(%s) >/dev/null </dev/null && echo \"POSSIBLE %s\"\n", a.script, a.name)
 	}
 	b.WriteString("echo DONE\n")
 	return b.String()
+}
+
+// hostMemory makes memory that all on the host may use, and returns the id of that of
+// System V.
+func hostMemory(t *testing.T) string {
+	t.Helper()
+	const file = "/dev/shm/e2e-escape"
+	run(t, "sh", "-c", "echo shared >"+file+"; chmod 666 "+file)
+	said := strings.Fields(run(t, "ipcmk", "-M", "64", "-p", "0666"))
+	id := said[len(said)-1]
+	t.Cleanup(func() { run(t, "sh", "-c", "rm "+file+"; ipcrm -m "+id) })
+	return id
 }
 
 // possible are the attempts that succeeded, by what their script printed.

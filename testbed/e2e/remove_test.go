@@ -16,7 +16,8 @@ import (
 )
 
 // litter is left in each directory of a task: what the task's user makes in all
-// forms, also those that only somebody else could remove, and N files.
+// forms, also those that only somebody else could remove, a path of DEPTH names, too
+// long for the kernel to take at once, and N files.
 const litter = `set -e
 for dir in /local /alloc/data /secrets; do
 	cd $dir
@@ -26,7 +27,7 @@ for dir in /local /alloc/data /secrets; do
 	mkdir sticky && touch sticky/file && chmod 1755 sticky
 	mkdir -p $(printf 'd/%.0s' $(seq 1 300))
 	python3 -c 'import os
-for n in range(3000): os.mkdir("x" * 20); os.chdir("x" * 20)'
+for n in range(DEPTH): os.mkdir("x" * 20); os.chdir("x" * 20)'
 	mkdir many; ( cd many; seq 1 500 | xargs mkdir ); chmod 700 many
 	chattr +i own/sub/file 2>/dev/null && echo immutable
 	python3 - N <<'EOF'
@@ -52,13 +53,14 @@ echo made; exec sleep 3600`
 // allocation completely, whatever its task made in it as another user: also where
 // ids cannot be mapped, so that all of it belongs to the task's user on disk.
 func TestAgentRemovesWhatATaskLeft(t *testing.T) {
-	files := 100_000 / 3 // in each of three directories
+	files, depth := 100_000/3, 3000 // in each of three directories
 	if testing.Short() {
-		files = 100
+		files, depth = 100, 400
 	}
+	what := strings.NewReplacer("- N <<", fmt.Sprintf("- %d <<", files), "range(DEPTH)", fmt.Sprintf("range(%d)", depth)).Replace(litter)
 	for name, owner := range map[string]string{"mapped": "nomad", "not mapped": "the task"} {
 		t.Run(name, func(t *testing.T) {
-			tk := script(strings.ReplaceAll(litter, "- N <<", fmt.Sprintf("- %d <<", files)))
+			tk := script(what)
 			tk.Memory = 512 // the kernel's own for 100 000 files counts
 			if owner != "nomad" {
 				withoutMapping(t)
