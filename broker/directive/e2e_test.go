@@ -52,7 +52,7 @@ func TestRealDirectives(t *testing.T) {
 	p := dial(t)
 	hand, made := mostByHand, mostGenerated
 	if testing.Short() {
-		hand, made = 5, 2
+		hand, made = 3, 1
 	}
 	var one, more []testCase
 	for _, d := range offered() {
