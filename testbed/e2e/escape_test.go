@@ -65,7 +65,7 @@ var attempts = []struct{ name, script string }{
 	{"see the users of the host", "getent passwd nomad || getent passwd bob"},
 	{"see /home, /root or /var/log", "ls /home || ls /var/log || ls /root/.ssh"},
 	{"see the shared memory of the host", "cat /dev/shm/e2e-escape"},
-	{"see the System V memory of the host", "ipcs -m -i $SHM"},
+	{"see the System V memory of the host", "ipcs -m | grep -q \"^0x[0-9a-f]* *$SHM \""},
 	{"leave through a hardlink", "ln /etc/hosts /local/hosts"},
 	{"leave through its own root", "ls /proc/self/root/var/lib/nomad"},
 	{"reboot", "reboot -f"},
