@@ -74,7 +74,7 @@ func explained(t *testing.T, id string, tk task) (string, error) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("sh", "-c", "/usr/libexec/nomad/plugins/nomad-systemd-driver requests "+file+" | systemd-brokerd policy explain").CombinedOutput()
+	out, err := exec.Command("systemd-brokerd", "policy", "explain", file).CombinedOutput()
 	return string(out), err
 }
 
@@ -82,7 +82,12 @@ func explained(t *testing.T, id string, tk task) (string, error) {
 func TestPolicyTools(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	const job = `job "tools" {
+	const job = `variable "memory" {
+  type    = number
+  default = 128
+}
+
+job "tools" {
   group "g" {
     task "t" {
       driver = "systemd"
@@ -101,7 +106,7 @@ func TestPolicyTools(t *testing.T) {
       }
       resources {
         memory     = 64
-        memory_max = 128
+        memory_max = var.memory
       }
     }
   }
@@ -116,7 +121,7 @@ func TestPolicyTools(t *testing.T) {
 			t.Errorf("%s is missing in the request %s", want, requests)
 		}
 	}
-	if out := run(t, "sh", "-c", "/usr/libexec/nomad/plugins/nomad-systemd-driver requests --nomad /usr/bin/nomad "+dir+"/job.nomad.hcl | systemd-brokerd policy explain"); !strings.Contains(out, "allowed by rule") {
+	if out := run(t, "sh", "-c", "/usr/libexec/nomad/plugins/nomad-systemd-driver requests --nomad /usr/bin/nomad --var=memory=128 "+dir+"/job.nomad.hcl | systemd-brokerd policy explain"); !strings.Contains(out, "allowed by rule") {
 		t.Errorf("policy explain: %s", out)
 	}
 	run(t, "sh", "-c", "mkdir "+dir+"/starter "+dir+"/policy.d && cp "+policyDir+"/10-nomad.* "+dir+"/starter")
