@@ -194,3 +194,32 @@ func TestDeniedJobGetsItsRule(t *testing.T) {
 		t.Errorf("with the rule in force policy suggest says\n%s", out)
 	}
 }
+
+// TestHostilePolicyFiles are refused one after the other, and the broker lives.
+func TestHostilePolicyFiles(t *testing.T) {
+	const bad = policyDir + "/90-hostile.hcl"
+	broker := mainPID(t, brokerService)
+	t.Cleanup(func() {
+		_ = os.Remove(bad)
+		run(t, "systemctl", "reload", "systemd-brokerd")
+	})
+	for _, row := range []struct{ name, make, want string }{
+		{"a FIFO", "mkfifo -m 644 " + bad, "neither a file nor a directory"},
+		{"a symlink", "ln -s /etc/passwd " + bad, "neither a file nor a directory"},
+		{"a file of somebody else", "echo version = 1 >/root/h && chown nobody /root/h && mv /root/h " + bad, "can be changed by others than root"},
+		{"a file of all", "echo version = 1 >/root/h && chmod 666 /root/h && mv /root/h " + bad, "can be changed by others than root"},
+		{"a NUL", `printf 'version = 1\n# \0' >` + bad, "U+0000"},
+		{"200000 brackets", `(printf 'a = '; head -c 200000 /dev/zero | tr '\0' '[') >/root/h && mv /root/h ` + bad, "nested more than 32 deep"},
+		{"two mebibytes", `head -c 2097152 /dev/zero | tr '\0' '#' >/root/h && mv /root/h ` + bad, "larger than 1048576 bytes"},
+		{"a huge number", `echo version = 1e999999999 >` + bad, "not a whole number"},
+	} {
+		record := recordAfter(t, func() { run(t, "sh", "-c", row.make) }, policyRefused)
+		if reason, _ := record["BROKER_REASON"].(string); !strings.Contains(reason, row.want) {
+			t.Errorf("%s: the record says %q, want %q", row.name, reason, row.want)
+		}
+		recordAfter(t, func() { run(t, "rm", bad) }, policyLoaded)
+	}
+	if now := mainPID(t, brokerService); now != broker {
+		t.Errorf("the broker was %d and is %d", broker, now)
+	}
+}
