@@ -26,7 +26,7 @@ slow    := TestRealStartsDuringReexec|TestRealReadBack|TestStorm|TestEachCapabil
 # Run on the other distro only, unless ALL=1 or RUN names them: what is Nomad's, the
 # driver's or the policy's alone is the same on each systemd.
 skip_on_bookworm := TestTaskInItsUsersManager|TestRestartFindsItsModes|TestMigratedJobRuns|TestSwapLimitBites|TestBadInput|TestPolicyMatchers|TestVolumesAreRefused|TestUsersManagerIsRefused|TestProgramThatOthersCanChange|TestJobsOutwait|TestDeniedJobGetsItsRule|TestExecIsRefused|TestLinesToTheJournal|TestAgentInAContainer|TestAllocSignal|TestLogIsExact|TestSocketsTellUsersApart
-skip_on_trixie   := TestExecEnds|TestLogCollectorDies|TestAgentRemovesWhatALostTaskLeft|TestProofOfIdentity|TestDirectivesAreRefused|TestLongKillTimeout|TestUnitThatNoTaskKnows|TestUnitsThatVanished|TestPolicyTools|TestTemplateThatChanges|TestPolicyFollows|TestExitIsToldLater|TestLogOfEachRun|TestStopSends|TestStopKills|TestExitCodeReaches|TestSignalReaches
+skip_on_trixie   := TestExecEnds|TestLogCollectorDies|TestAgentRemovesWhatALostTaskLeft|TestProofOfIdentity|TestDirectivesAreRefused|TestLongKillTimeout|TestUnitThatNoTaskKnows|TestUnitsThatVanished|TestPolicyTools|TestTemplateThatChanges|TestPolicyFollows|TestExitIsToldLater|TestLogOfEachRun|TestStopSends|TestStopKills|TestExitCodeReaches|TestSignalReaches|TestTutorialIsTrue|TestHostilePolicyFiles
 skip    := $(if $(RUN)$(ALL),,$(slow)|$(skip_on_$(DISTRO)))
 # testargs: -test.short tries fewer values where neither RUN nor ALL is given.
 # The last test reboots the VM: unless RUN names others.
@@ -78,7 +78,7 @@ proto-check: $(buf) ## lint the broker API; is the generated code current?
 
 e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp ALL=1)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; \
-	$(GO) test -c -tags e2e -o "$$dir/" ./broker/systemd ./broker/directive ./testbed/e2e; \
+	$(GO) test -c -tags e2e -o "$$dir/" ./broker/systemd ./broker/directive ./testbed/e2e ./testbed/e2e/tutorial; \
 	$(GO) -C testbed/harness test -c -tags e2e -o "$$dir/" .; \
 	CGO_ENABLED=0 $(GO) build -ldflags '-X main.version=9999.0.0' -o "$$dir/systemd-brokerd-next" ./cmd/systemd-brokerd; \
 	CGO_ENABLED=0 $(GO) build -tags crashpoint -o "$$dir/systemd-brokerd-crash" ./cmd/systemd-brokerd; \
@@ -86,9 +86,10 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp ALL=1)
 		if [ $$TESTBED_BOOT = 2 ]; then E2E_REBOOT=after exec ./e2e.test $(testargs) TestReboot; fi; \
 		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(skip),-test.skip "$(skip)"); systemd=$$?; \
 		./directive.test $(testargs) "$(or $(RUN),TestReal)"; directive=$$?; \
+		./tutorial.test $(testargs) "$(RUN)" $(if $(skip),-test.skip "$(skip)"); tutorial=$$?; \
 		./e2e.test $(testargs) "$(RUN)" -test.skip "TestReboot$(if $(skip),|$(skip))"; e2e=$$?; \
 		NOMAD_TEST_LOG_LEVEL=off setpriv --reuid nomad --regid nomad --init-groups ./harness.test $(testargs) "$(RUN)" && \
-		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$((systemd + directive + e2e))'
+		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$((systemd + directive + tutorial + e2e))'
 
 # Figures worth keeping go where the report reads them.
 figures = $(if $(QUICK),bin/performance,docs/performance)

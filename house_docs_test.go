@@ -14,6 +14,7 @@ import (
 var ranWhole = map[string]string{
 	"docs/quick-start.md":      "deploy/packages/test/quick-start-guest",
 	"docs/container.md":        "testbed/e2e/container_test.go",
+	"docs/policy-tutorial.md":  "testbed/e2e/tutorial/tutorial_test.go", // with what they print
 	"deploy/systemd/README.md": "deploy/packages/test/guest",
 }
 

@@ -25,7 +25,7 @@ type namespace struct {
 // newNamespace makes one that maps nothing yet. The calling goroutine must be locked to
 // its thread: only the thread that traces the process stops it from running.
 func newNamespace() (*namespace, error) {
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"systemd-brokerd", "version"}, &syscall.ProcAttr{ //nolint:gosec // G204: this program, which never gets to run
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"systemd-brokerd", "version"}, &syscall.ProcAttr{ //nolint:gosec,forbidigo // G204: this program, which never gets to run
 		Files: []uintptr{},
 		Sys:   &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, Ptrace: true, Pdeathsig: syscall.SIGKILL},
 	})

@@ -39,13 +39,17 @@ status 1 if something cannot be done, 2 if a file is not a job.
 
   nomad-systemd-driver requests --help
 
-tells what a policy makes of a job.
+tells what a job asks for; "systemd-brokerd policy explain JOB.nomad.hcl" what a policy
+makes of it.
 `
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "requests" {
+		var status statusError
 		switch err := requests(os.Args[2:], os.Stdin, os.Stdout, os.Stderr); {
 		case err == nil, errors.Is(err, flag.ErrHelp):
+		case errors.As(err, &status):
+			os.Exit(int(status))
 		default:
 			fmt.Fprintln(os.Stderr, "nomad-systemd-driver:", err)
 			os.Exit(2)

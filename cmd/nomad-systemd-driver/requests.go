@@ -17,7 +17,7 @@ import (
 	"nomad-systemd-driver/driver"
 )
 
-const requestsAbout = `Usage: nomad-systemd-driver requests [flags] [JOB]
+const requestsAbout = `Usage: nomad-systemd-driver requests [flags] [JOB [-- COMMAND…]]
 
 Prints what each task of a job would ask systemd-brokerd for, one line of JSON
 for each, to be explained by the policy:
@@ -26,7 +26,8 @@ for each, to be explained by the policy:
 
 JOB, or standard input, is a job file, or what "nomad job run -output" prints. A
 job file is read by Nomad's own program, which must be there for it. Nothing is
-started, and no agent is needed.
+started, and no agent is needed. With a COMMAND it gets the lines as its standard input,
+and its exit status is that of this one.
 
 Flags:
 `
@@ -49,10 +50,13 @@ func requests(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() > 1 {
+	path, command := flags.Arg(0), []string(nil)
+	if flags.NArg() > 2 && flags.Arg(1) == "--" {
+		command = flags.Args()[2:]
+	} else if flags.NArg() > 1 {
 		return errors.New("one job at a time")
 	}
-	job, err := nomad.job(flags.Arg(0), stdin, stderr)
+	job, err := nomad.job(path, stdin, stderr)
 	if err != nil {
 		return err
 	}
@@ -60,14 +64,35 @@ func requests(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var lines bytes.Buffer
 	for _, spec := range all {
 		text, err := protojson.Marshal(spec)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "%s\n", text)
+		fmt.Fprintf(&lines, "%s\n", text)
 	}
-	return nil
+	if command != nil {
+		return give(&lines, command, stdout, stderr)
+	}
+	_, err = lines.WriteTo(stdout)
+	return err
+}
+
+// statusError is the exit status of a command that has said all itself.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// give runs the command on the lines.
+func give(lines io.Reader, command []string, stdout, stderr io.Writer) error {
+	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // G204: what the user, or systemd-brokerd for him, names
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = lines, stdout, stderr
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+		return statusError(exit.ExitCode())
+	}
+	return err
 }
 
 // nomadCommand turns job files into JSON. Nomad's parser is not linked: it is bound to

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,10 @@ func TestRequests(t *testing.T) {
 		{"no file", []string{file + "x"}, "", "", "no such file"},
 		{"no program", []string{"--nomad", "/nonexistent/nomad", file}, "", "", "takes Nomad's program"},
 		{"two", []string{file, file}, "", "", "one job at a time"},
+		{"a command", []string{"--", "-", "--", "cat"}, planned, "", ""},
+		{"a command that fails", []string{"-", "--", "sh", "-c", "exit 7"}, planned, "", "exit status 7"},
+		{"no command", []string{"-", "--"}, planned, "", "one job at a time"},
+		{"a command that is not there", []string{"-", "--", "/nonexistent/x"}, planned, "", "no such file"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_ = os.Remove(filepath.Join(dir, "args"))
@@ -49,6 +54,9 @@ func TestRequests(t *testing.T) {
 			if row.err != "" {
 				if err == nil || !strings.Contains(err.Error(), row.err) {
 					t.Errorf("got %v, want %q", err, row.err)
+				}
+				if status, ok := errors.AsType[statusError](err); ok != strings.Contains(row.name, "fails") || ok && status != 7 {
+					t.Errorf("the exit status of %v is %d", err, status)
 				}
 				return
 			}

@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "policy":
 		if len(args) > 0 {
 			if run, ok := policyTools[args[0]]; ok {
-				return orJSON(args[1:], stdout, run(args[1:], os.Stdin, stdout, stderr))
+				return orJSON(args[1:], stdout, orPlugin(run(args[1:], os.Stdin, stdout, stderr)))
 			}
 		}
 	case "reconcile":

@@ -104,6 +104,28 @@ func TestMistakesAreJSONWhereItIsAskedFor(t *testing.T) {
 	}
 }
 
+const aTest = "version = 1\ntest \"t\" {\n  command = \"/local/web\"\n  log_driver = \"journal\"\n  allow = \"near\"\n}\n"
+
+// TestEveryToolPrintsJSON, and nothing else.
+func TestEveryToolPrintsJSON(t *testing.T) {
+	dir, other := policyDir(t, twoRules), policyDir(t, strings.Replace(twoRules, `"journal"`, `"fds"`, 1))
+	request := filepath.Join(t.TempDir(), "request.json")
+	if err := errors.Join(os.WriteFile(request, []byte(aRequest), 0o600), os.WriteFile(filepath.Join(dir, "a.policytest.hcl"), []byte(aTest), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	args := map[string][]string{
+		"check": {"--policy", dir, "--passwd", "/etc/passwd", "--group", "/etc/group"}, "diff": {"--requests", request, dir, other},
+		"explain": {"--policy", dir, request}, "init": nil, "suggest": {"--policy", dir}, "test": {"--policy", dir},
+	}
+	for tool, run := range policyTools {
+		var out strings.Builder
+		err := run(append([]string{"--json"}, args[tool]...), strings.NewReader(""), &out, io.Discard)
+		if _, ok := errors.AsType[mistakeError](err); ok || !json.Valid([]byte(out.String())) {
+			t.Errorf("%s: %v\n%s", tool, err, out.String())
+		}
+	}
+}
+
 // TestExplainTellsOfAProgramThatDoesNotStart on this host, whatever the policy says.
 func TestExplainTellsOfAProgramThatDoesNotStart(t *testing.T) {
 	dir := policyDir(t, strings.Replace(twoRules, `under = ["/local"]`, `under = ["/local", "/usr"]`, 1))

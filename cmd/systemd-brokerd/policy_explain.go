@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,15 +14,21 @@ import (
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
-const explainAbout = `Usage: systemd-brokerd policy explain [flags] [REQUESTS.json]
+const explainAbout = `Usage: systemd-brokerd policy explain [flags] [FILE]
 
 Says what the policy decides on requests, and for each rule how many checks fail
-and the first of them, the nearest miss first; --json lists them all. Requests are in
-JSON, from the file or standard input, as nomad-systemd-driver makes them of a job, or
+and the first of them, the nearest miss first; --json lists them all. The file, or
+standard input, is a job, as "nomad job run -output" prints it; a job file, of which the
+name ends in .hcl or .nomad; requests, as nomad-systemd-driver makes them of a job; or
 decisions of the broker as they are in the journal:
 
-  nomad-systemd-driver requests JOB.nomad.hcl | systemd-brokerd policy explain
+  systemd-brokerd policy explain JOB.nomad.hcl
+  nomad job run -output JOB.nomad.hcl | systemd-brokerd policy explain
+  nomad-systemd-driver requests --var=A=B JOB.nomad.hcl | systemd-brokerd policy explain
   systemd-brokerd policy explain <(journalctl -o json BROKER_REQUEST_ID=ID)
+
+Of a job the installed plugin nomad-systemd-driver makes requests, and of a job file
+the nomad that is in PATH makes a job; the plugin has more flags for it.
 
 Exit status: 0 all are allowed and would start, 1 at least one is denied or its program
 is not root's alone to change, 2 the policy, a request
@@ -46,6 +53,13 @@ func policyExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) err
 		return mistake(err)
 	}
 	requests, err := readRequests(path, stdin)
+	if job, ok := errors.AsType[*jobError](err); ok {
+		c, err := clientOf(p, *client)
+		if err != nil {
+			return mistake(err)
+		}
+		return explainJob(job, c, flags)
+	}
 	if err != nil {
 		return mistake(err)
 	}

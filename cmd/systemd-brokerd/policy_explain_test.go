@@ -96,8 +96,10 @@ func TestExplainFailsOnMistakes(t *testing.T) {
 		request string
 		want    string
 	}{
-		"a job":              {nil, `{"Job": {}}`, "this is a job; make requests of it with: nomad-systemd-driver requests - | systemd-brokerd policy explain"},
-		"a job file":         {nil, `job "x" {`, "of a job file make requests with: nomad-systemd-driver requests - |"},
+		"two jobs":           {nil, `{"Job": {}}{"Job": {}}`, "request 1: this is a job, of which there can be one"},
+		"a job and requests": {nil, aRequest + `{"Job": {}}`, "request 2: this is a job, of which there can be one"},
+		"a job file":         {nil, `job "x" {`, "a job file is known by its name"},
+		"a job, of nobody":   {[]string{"--client", "x"}, `{"Job": {}}`, "no client"},
 		"nothing":            {nil, ``, "no request"},
 		"no JSON":            {nil, `{`, "not JSON"},
 		"a field of another": {nil, `{"comand": "x"}`, "not a request"},

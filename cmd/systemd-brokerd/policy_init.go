@@ -18,7 +18,9 @@ import (
 const initAbout = `Usage: systemd-brokerd policy init [flags] >10-nomad.hcl
 
 Prints a commented policy for this host to start from: jobs run the programs that
-they bring along, and nothing of the host until you say so. Changes nothing.`
+they bring along, and nothing of the host until you say so. Changes nothing.
+
+Exit status: 0 it is printed, 2 this host's users cannot be read, or the command line is wrong.`
 
 // starter is the policy; what depends on the host is filled in.
 var starter = template.Must(template.New("starter").Parse(`# What the Nomad agent may have systemd-brokerd start on this host.

@@ -28,7 +28,7 @@ type asked struct {
 
 // readRequests reads requests in JSON, one after the other, as
 // "nomad-systemd-driver requests" prints them, or decisions as "journalctl -o json"
-// does; "-" is standard input.
+// does; "-" is standard input. The error for a job is a [jobError].
 func readRequests(path string, stdin io.Reader) ([]asked, error) {
 	if path != "-" {
 		f, err := os.Open(path) //nolint:gosec // the user of the command names it
@@ -37,6 +37,9 @@ func readRequests(path string, stdin io.Reader) ([]asked, error) {
 		}
 		defer f.Close() //nolint:errcheck // nothing was written
 		stdin = f
+	}
+	if isJobFile(path) {
+		return nil, &jobError{path: path}
 	}
 	var all []asked
 	records := 0
@@ -47,7 +50,7 @@ func readRequests(path string, stdin io.Reader) ([]asked, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: request %d is not JSON: %w; of a job file make requests with: %s", path, len(all)+1, err, planning(path))
+			return nil, fmt.Errorf("%s: request %d is not JSON: %w; a job file is known by its name, *.hcl or *.nomad", path, len(all)+1, err)
 		}
 		if isRecord(text) {
 			records++
@@ -57,8 +60,8 @@ func readRequests(path string, stdin io.Reader) ([]asked, error) {
 			continue
 		}
 		spec, err := readSpec(text)
-		if errors.Is(err, errJob) {
-			err = fmt.Errorf("%w: %s", err, planning(path))
+		if errors.Is(err, errJob) && len(all)+records == 0 && !d.More() {
+			return nil, &jobError{path, text}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: request %d: %w", path, len(all)+1, err)
@@ -74,13 +77,7 @@ func readRequests(path string, stdin io.Reader) ([]asked, error) {
 	return all, nil
 }
 
-// errJob: this program links nothing of Nomad, and starts no other program, which could.
-var errJob = errors.New("this is a job; make requests of it with")
-
-// planning is the command that explains a job.
-func planning(path string) string {
-	return "nomad-systemd-driver requests " + path + " | systemd-brokerd policy explain"
-}
+var errJob = errors.New("this is a job, of which there can be one, and nothing beside it")
 
 // isRecord tells a record of the journal, whose fields are in capitals, from a request.
 func isRecord(text []byte) bool {

@@ -54,8 +54,8 @@ func (w *policyWatch) changes() <-chan struct{} {
 func (w *policyWatch) close() { _ = w.inotify.Close() }
 
 // inFiles are the changes of files that matter. A file that is being written is not
-// there before it is closed.
-const inFiles = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_ONLYDIR
+// there before it is closed; what isWhole says of others.
+const inFiles = unix.IN_CREATE | unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_ONLYDIR
 
 // arm watches the directories that are there now; what is watched stays so. It
 // must be called before the policy is read, so that no change falls between.
@@ -108,7 +108,19 @@ func (w *policyWatch) matters(events []byte) bool {
 		}
 		name := string(bytes.TrimRight(events[:size], "\x00"))
 		events = events[size:]
-		if _, ok := w.suffix[name]; ok || w.isPolicy(name) {
+		if _, ok := w.suffix[name]; ok || w.isPolicy(name) && (mask&unix.IN_CREATE == 0 || w.isWhole(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// isWhole is whether nobody needs to write what was made: another link to a file, or what
+// is none, of which the operator must hear before the next start denies all.
+func (w *policyWatch) isWhole(name string) bool {
+	for dir := range w.suffix {
+		var st unix.Stat_t
+		if err := unix.Lstat(filepath.Join(w.parent, dir, name), &st); err == nil && (st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1) {
 			return true
 		}
 	}

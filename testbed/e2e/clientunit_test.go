@@ -84,7 +84,13 @@ func TestVariablesOfTheLoaderTakeARule(t *testing.T) {
 	}
 }
 
-// TestMistakeAtStartIsInTheStatus, with its place, and on record.
+// metrics is what Prometheus reads.
+func metrics(t *testing.T) string {
+	t.Helper()
+	return run(t, "curl", "--silent", "--show-error", "--fail", "--unix-socket", "/run/systemd-brokerd-exporter/metrics.sock", "http://localhost/metrics")
+}
+
+// TestMistakeAtStartIsInTheStatus, with its place, on record, and a metric.
 func TestMistakeAtStartIsInTheStatus(t *testing.T) {
 	bad := filepath.Join(policyDir, "90-bad.hcl")
 	if err := os.WriteFile(bad, []byte("version = 1\n\nrule \"x\" {\n  cleint = \"nomad\"\n}\n"), 0o644); err != nil {
@@ -101,5 +107,8 @@ func TestMistakeAtStartIsInTheStatus(t *testing.T) {
 	}
 	if s := brokerStatus(t); !strings.HasPrefix(s, "Denying all: the policy cannot be loaded: 90-bad.hcl:4:3: ") || !strings.Contains(s, "cleint") {
 		t.Errorf("systemctl status shows %q", s)
+	}
+	if m := metrics(t); !strings.Contains(m, "systemd_brokerd_policy_info{sha256=\"\"} 0\n") || !strings.Contains(m, "systemd_brokerd_policy_refused 1\n") {
+		t.Errorf("the metrics do not tell:\n%s", m)
 	}
 }

@@ -6,12 +6,16 @@ package e2e
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
 	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
 // logsToJournal is tk with its output in the journal.
@@ -120,5 +124,52 @@ func TestJournaldIsStopped(t *testing.T) {
 	}
 	if e := j.terminated("failed"); e.Details["signal"] != "13" {
 		t.Errorf("it ended with %v, want SIGPIPE", e.Details)
+	}
+}
+
+// TestNothingStartsOffTheRecord: while journald is stopped no start is on record, so that
+// there is none; what runs can be stopped, and the broker outlives it.
+func TestNothingStartsOffTheRecord(t *testing.T) {
+	nomad, group := idOf(t, "-u", "nomad"), idOf(t, "-g", "nomad")
+	api := brokerAs(t, nomad, group)
+	runs := sleeper(t, api, raceDirectories(t, nomad, group))
+	broker := mainPID(t, brokerService)
+	next := &brokerv1.StartUnitRequest{Spec: &brokerv1.UnitSpec{
+		Id: rand.Text(), Name: []string{"record"}, Command: hello, Args: []string{"tick"},
+		Directories: raceDirectories(t, nomad, group), WorkingDirectory: "/", Resources: &brokerv1.Resources{MemoryMaxBytes: 64 << 20},
+		Logging: &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_NONE},
+	}}
+	start := func() { run(t, "systemctl", "start", "systemd-journald.service") }
+	t.Cleanup(func() { driverHealth(t, healthy) }) // the agent may have been restarted: it writes to the journal
+	t.Cleanup(start)
+	run(t, "systemctl", "stop", "systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald.service")
+	if _, err := api.StartUnit(t.Context(), next); err == nil || !strings.Contains(err.Error(), "cannot be written to the audit log") {
+		t.Errorf("a start is answered: %v", err)
+	}
+	if _, err := api.StopUnit(t.Context(), &brokerv1.StopUnitRequest{Handle: runs}); err != nil {
+		t.Errorf("a stop: %v", err)
+	}
+	if _, err := api.RemoveUnit(t.Context(), &brokerv1.RemoveUnitRequest{Handle: runs}); err != nil {
+		t.Errorf("a removal: %v", err)
+	}
+	start()
+	var unit string
+	record := recordAfter(t, func() {
+		answer, err := api.StartUnit(t.Context(), next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unit = answer.GetUnit().GetHandle().GetUnit()
+		t.Cleanup(func() {
+			if _, err := api.RemoveUnit(context.Background(), &brokerv1.RemoveUnitRequest{Handle: answer.GetUnit().GetHandle()}); err != nil {
+				t.Error(err)
+			}
+		})
+	}, startAllowed)
+	if record["BROKER_UNIT"] != unit {
+		t.Errorf("of the start of %s the record is %v", unit, record)
+	}
+	if now := mainPID(t, brokerService); now != broker {
+		t.Errorf("the broker was %d and is %d", broker, now)
 	}
 }

@@ -74,7 +74,7 @@ func explained(t *testing.T, id string, tk task) (string, error) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("sh", "-c", "/usr/libexec/nomad/plugins/nomad-systemd-driver requests "+file+" | systemd-brokerd policy explain").CombinedOutput()
+	out, err := exec.Command("systemd-brokerd", "policy", "explain", file).CombinedOutput()
 	return string(out), err
 }
 
@@ -82,7 +82,12 @@ func explained(t *testing.T, id string, tk task) (string, error) {
 func TestPolicyTools(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	const job = `job "tools" {
+	const job = `variable "memory" {
+  type    = number
+  default = 128
+}
+
+job "tools" {
   group "g" {
     task "t" {
       driver = "systemd"
@@ -101,7 +106,7 @@ func TestPolicyTools(t *testing.T) {
       }
       resources {
         memory     = 64
-        memory_max = 128
+        memory_max = var.memory
       }
     }
   }
@@ -116,7 +121,7 @@ func TestPolicyTools(t *testing.T) {
 			t.Errorf("%s is missing in the request %s", want, requests)
 		}
 	}
-	if out := run(t, "sh", "-c", "/usr/libexec/nomad/plugins/nomad-systemd-driver requests --nomad /usr/bin/nomad "+dir+"/job.nomad.hcl | systemd-brokerd policy explain"); !strings.Contains(out, "allowed by rule") {
+	if out := run(t, "sh", "-c", "/usr/libexec/nomad/plugins/nomad-systemd-driver requests --nomad /usr/bin/nomad --var=memory=128 "+dir+"/job.nomad.hcl | systemd-brokerd policy explain"); !strings.Contains(out, "allowed by rule") {
 		t.Errorf("policy explain: %s", out)
 	}
 	run(t, "sh", "-c", "mkdir "+dir+"/starter "+dir+"/policy.d && cp "+policyDir+"/10-nomad.* "+dir+"/starter")
@@ -187,5 +192,34 @@ func TestDeniedJobGetsItsRule(t *testing.T) {
 	again.stop()
 	if out := run(t, "sh", "-c", records+" | systemd-brokerd policy suggest"); !strings.Contains(out, "none of them a denial") {
 		t.Errorf("with the rule in force policy suggest says\n%s", out)
+	}
+}
+
+// TestHostilePolicyFiles are refused one after the other, and the broker lives.
+func TestHostilePolicyFiles(t *testing.T) {
+	const bad = policyDir + "/90-hostile.hcl"
+	broker := mainPID(t, brokerService)
+	t.Cleanup(func() {
+		_ = os.Remove(bad)
+		run(t, "systemctl", "reload", "systemd-brokerd")
+	})
+	for _, row := range []struct{ name, make, want string }{
+		{"a FIFO", "mkfifo -m 644 " + bad, "neither a file nor a directory"},
+		{"a symlink", "ln -s /etc/passwd " + bad, "neither a file nor a directory"},
+		{"a file of somebody else", "echo version = 1 >/root/h && chown nobody /root/h && mv /root/h " + bad, "can be changed by others than root"},
+		{"a file of all", "echo version = 1 >/root/h && chmod 666 /root/h && mv /root/h " + bad, "can be changed by others than root"},
+		{"a NUL", `printf 'version = 1\n# \0' >` + bad, "U+0000"},
+		{"200000 brackets", `(printf 'a = '; head -c 200000 /dev/zero | tr '\0' '[') >/root/h && mv /root/h ` + bad, "nested more than 32 deep"},
+		{"two mebibytes", `head -c 2097152 /dev/zero | tr '\0' '#' >/root/h && mv /root/h ` + bad, "larger than 1048576 bytes"},
+		{"a huge number", `echo version = 1e999999999 >` + bad, "not a whole number"},
+	} {
+		record := recordAfter(t, func() { run(t, "sh", "-c", row.make) }, policyRefused)
+		if reason, _ := record["BROKER_REASON"].(string); !strings.Contains(reason, row.want) {
+			t.Errorf("%s: the record says %q, want %q", row.name, reason, row.want)
+		}
+		recordAfter(t, func() { run(t, "rm", bad) }, policyLoaded)
+	}
+	if now := mainPID(t, brokerService); now != broker {
+		t.Errorf("the broker was %d and is %d", broker, now)
 	}
 }

@@ -42,13 +42,13 @@ hold_lock() {
 
 # stage_product: our own programs and files, as $scratch/product.
 stage_product() {
-	local out from=$EPOCHREALTIME programs=(systemd-brokerd nomad-systemd-driver systemd-brokerd-keys hello)
+	local out from=$EPOCHREALTIME programs=(systemd-brokerd nomad-systemd-driver systemd-brokerd-exporter systemd-brokerd-keys hello)
 	out=$cache/product-$(printf '%s' "$repository" | short_hash)
 	mkdir -p "$out" "$scratch/product/bin"
 	hold_lock product
 	ticking "this repository's programs" env CGO_ENABLED=0 GOOS=linux GOARCH=amd64 \
 		"$testbed/go" build -C "$repository" -trimpath -buildvcs=false -o "$out/" \
-		./cmd/systemd-brokerd ./cmd/nomad-systemd-driver ./cmd/systemd-brokerd-keys ./examples/hello 3>&2 >&2 ||
+		./cmd/systemd-brokerd ./cmd/nomad-systemd-driver ./cmd/systemd-brokerd-exporter ./cmd/systemd-brokerd-keys ./examples/hello 3>&2 >&2 ||
 		die "cannot build this repository's programs: the compiler's output is above"
 	cp "${programs[@]/#/$out/}" "$scratch/product/bin/" || die "cannot copy programs to $scratch$(disk_hint)"
 	exec 4>&-
