@@ -109,7 +109,7 @@ replay: ## systemd's own test-execute units as requests to the broker (DISTRO=â€
 	source=$$(testbed/systemd-source --distro $(DISTRO)); \
 	cp -r "$$source" "$$dir/systemd"; cp testbed/replay/testdata/$(DISTRO).tsv "$$dir/expected"; \
 	$(GO) test -c -tags e2e -o "$$dir/" ./testbed/replay; \
-	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- \
+	TESTBED_CPUS=3 testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- \
 		./replay.test -test.v -test.run TestReplay -source systemd -expected expected
 
 demo: ## watch real jobs run in a VM (DISTRO=â€¦)

@@ -82,6 +82,7 @@ func page() string {
 		fmt.Fprintf(&b, "| [%s](#%s) | %d | %d | %s |\n", class, class, o, n-o, classTexts[class])
 	}
 	b.WriteString(figures())
+	b.WriteString(replayed())
 	for _, class := range directive.Classes() {
 		fmt.Fprintf(&b, "\n## %s\n", class)
 		if class == directive.Priority {
@@ -154,8 +155,9 @@ func tally(class *directive.Class) (all, offered int) {
 	return all, offered
 }
 
+var escape = strings.NewReplacer("|", `\|`, "~", `\~`, "*", `\*`, "_", `\_`, "[", `\[`, "<", "&lt;").Replace
+
 func rows(b *strings.Builder, class directive.Class) {
-	escape := strings.NewReplacer("|", `\|`, "~", `\~`, "*", `\*`, "_", `\_`, "[", `\[`, "<", "&lt;").Replace
 	head := "\n| Directive | Meaning | Accepts | Since | Live |\n|---|---|---|---|---|\n"
 	for _, d := range directive.All() {
 		if d.Class != class || d.Refusal() != "" {

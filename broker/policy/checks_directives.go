@@ -82,6 +82,9 @@ func directivesDenied(c *client, l *rule, r *Request) *Denial {
 		denial.Reason = err.Error()
 	case d.Refusal() != "":
 		denial.Reason = "no policy can allow it: " + d.Refusal()
+		if d.Since != 0 {
+			denial.Reason += fmt.Sprintf("; it needs systemd %d", d.Since)
+		}
 	case g.adds != 0:
 		denial.Reason = capabilitiesReason(c, directive.CapabilityNames(g.adds))
 	case len(base) > 0:

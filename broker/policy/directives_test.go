@@ -68,6 +68,7 @@ func TestDirectivesOfARequest(t *testing.T) {
 		{"another against the profile", nice, "", "UMask", "0002", "which a task can only tighten"},
 		{"and gets it", named, "", "AmbientCapabilities", "CAP_KILL", ""},
 		{"code is refused under any rule", priority, "", "ExecStartPost", "/bin/true", "no policy can allow it"},
+		{"what is newer than the broker names its systemd", priority, "", "BindNetworkInterface", "lo", "reviewed for; it needs systemd 260"},
 		{"so is what has a field", priority, "", "MemoryMax", "1G", "a field of their own"},
 		{"an exception without what it is from is free", none, "", "SocketBindAllow", "80", ""},
 		{"another profile is not there by itself", none, "strict", "", "", "this profile"},

@@ -112,6 +112,10 @@ func volumeProblem(l *rule, v Volume) string {
 		return "no rule lets this task mount the image; ask the operator to add it, or a directory that holds it, to images of a rule"
 	case slices.ContainsFunc(allowed, func(dir string) bool { return v.Source == dir || below(dir, v.Source) }):
 		return ""
+	case overlaps(closedToTasks, v.Source):
+		return "no rule can let a task see it, which the host or other tasks need for themselves; choose a directory such as /srv/data"
+	case !v.ReadOnly && overlaps(closedToWriting, v.Source):
+		return "no rule can let a task write to it, which root or others trust; mount it read-only, or choose a directory such as /srv/data"
 	case v.ReadOnly:
 		return "no rule lets this task see it; ask the operator to add it to volumes.read_only of a rule"
 	case slices.ContainsFunc(l.volumes.readOnly, func(dir string) bool { return v.Source == dir || below(dir, v.Source) }):

@@ -45,6 +45,8 @@ func TestVolumes(t *testing.T) {
 		{"a file", []policy.Volume{{"/var/lib/app/file", "/app/file", false, false}}, ""},
 		{"one to write, to read", []policy.Volume{{"/var/lib/app/file", "/app/file", true, false}}, ""},
 		{"one to read, to write", []policy.Volume{{"/srv/a", "/data", false, false}}, "may only read it"},
+		{"what no rule can show", []policy.Volume{{"/tmp/x", "/data", true, false}}, "no rule can let a task see it"},
+		{"what no rule lets be written", []policy.Volume{{"/usr/share/x", "/data", false, false}}, "no rule can let a task write to it"},
 		{"a name that begins the same", []policy.Volume{{"/srv/database", "/data", false, false}}, "may only read it"},
 		{"another", []policy.Volume{{"/home", "/data", true, false}}, "volumes.read_only"},
 		{"another to write", []policy.Volume{{"/home", "/data", false, false}}, "volumes.read_write"},

@@ -43,6 +43,7 @@ type task struct {
 	Templates   []template
 	Volume      string // of the agent's configuration, at /data
 	Identities  []map[string]any
+	Port        string // label of one that Nomad gives it
 }
 
 type template struct {
@@ -151,6 +152,9 @@ func (tk task) job(id string) map[string]any {
 		"EphemeralDisk":    map[string]any{"SizeMB": 30},
 		"RestartPolicy":    map[string]any{"Attempts": 0, "Mode": "fail"},
 		"ReschedulePolicy": map[string]any{"Attempts": 0, "Unlimited": false},
+	}
+	if tk.Port != "" {
+		group["Networks"] = []map[string]any{{"Mode": "host", "DynamicPorts": []map[string]any{{"Label": tk.Port}}}}
 	}
 	if tk.Volume != "" {
 		group["Volumes"] = map[string]any{"volume": map[string]any{"Name": "volume", "Type": "host", "Source": tk.Volume}}

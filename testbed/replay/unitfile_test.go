@@ -15,7 +15,8 @@ Description=Test
 
 [Service]
 Type=oneshot
-ExecStart=sh -x -c 'test "$$PWD" = "/tmp/a b" && printf %%s \x41\s\-\xzz\"'
+ExecStart=sh -x -c 'test "$$PWD" = "/tmp/a b" && printf %%s \x41\s\-\xzz\" $d'
+ExecStart=-/bin/a %U ; :/bin/b $$C
 ExecStart=/bin/true
 User=nobody
 Group=daemon
@@ -24,18 +25,29 @@ SupplementaryGroups=
 SupplementaryGroups=audio games
 SupplementaryGroups=adm
 WorkingDirectory=/tmp
-Environment="A=word1 word2" B=2
+NetworkNamespacePath=/run/netns/a
+BindPaths=/a -/b:/c
+BindReadOnlyPaths=/d
+Environment="A=word1 word2" B=2 C%U=%T
 Environment=B=3
 SystemCallFilter=read
 SystemCallFilter=~write \
     open
+ExecSearchPath=%V
 `
 	want := &Service{
-		Commands: [][]string{{"sh", "-x", "-c", `test "$PWD" = "/tmp/a b" && printf %s A \-\xzz"`}, {"/bin/true"}},
-		User:     "nobody", Group: "daemon", Groups: []string{"audio", "games", "adm"},
+		Commands: []Command{
+			{[]string{"sh", "-x", "-c", `test "$PWD" = "/tmp/a b" && printf %s A \-\xzz" $d`}, false},
+			{[]string{"/bin/a", "0"}, true},
+			{[]string{"/bin/b", "$$C"}, false},
+			{[]string{"/bin/true"}, false},
+		},
+		User: "nobody", Group: "daemon", Groups: []string{"audio", "games", "adm"},
 		WorkingDirectory: "/tmp",
-		Env:              map[string]string{"A": "word1 word2", "B": "3"},
-		Directives:       []Directive{{"SystemCallFilter", []string{"read", "~write      open"}}},
+		Env:              map[string]string{"A": "word1 word2", "B": "3", "C0": "/tmp"},
+		NetworkNamespace: "/run/netns/a",
+		Volumes:          []Volume{{"/a", "/a", false}, {"/b", "/c", false}, {"/d", "/d", true}},
+		Directives:       []Directive{{"SystemCallFilter", []string{"read", "~write      open"}}, {"ExecSearchPath", []string{"/var/tmp"}}},
 	}
 	got, err := Parse(text)
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -43,21 +55,26 @@ SystemCallFilter=~write \
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseTellsWhatNoRequestCanSay(t *testing.T) {
 	for line, want := range map[string]string{
-		"ExecStart=+/bin/true":      "has a prefix",
-		"ExecStart=/bin/echo %n":    "the specifier %n",
-		"ExecStart=/bin/echo $HOME": "a variable",
-		"ExecStart=/bin/echo 'x":    "not closed",
-		"ExecStart=":                "not one command",
-		"ExecStart=a ; b":           "not one command",
-		"User=root":                 "no ExecStart",
-		"nonsense":                  "no assignment",
-		"Environment=A=%h":          "a specifier",
+		"ExecStart=+/bin/true":       "with more rights",
+		"ExecStart=@/bin/true x":     "another name",
+		"ExecStart=/bin/echo %n":     "the specifier %n",
+		"ExecStart=/bin/echo $HOME":  "a variable",
+		"ExecStart=/bin/echo a${B}c": "a variable",
+		"ExecStart=/bin/echo 'x":     "not closed",
+		"ExecStart=":                 "no ExecStart",
+		"ExecStart=a ; ; b":          "names no program",
+		"User=root":                  "no ExecStart",
+		"Environment=A=%d":           "the specifier %d",
+		"ExecSearchPath=%d":          "the specifier %d",
 	} {
-		if _, err := Parse("[Service]\n" + line + "\n"); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", line, err, want)
+		if s, err := Parse("[Service]\n" + line + "\n"); err != nil || s.Unsaid == nil || !strings.Contains(s.Unsaid.Error(), want) {
+			t.Errorf("%s: got %v, %v, want %q", line, s.Unsaid, err, want)
 		}
+	}
+	if s, err := Parse("nonsense\n"); err == nil {
+		t.Errorf("nonsense gives %v", s)
 	}
 }
 
@@ -72,10 +89,27 @@ static void test_exec_user(Manager *m) {
         test(m, "exec-d.service", 255, CLD_EXITED);
         test(m, "exec-e.service", status, CLD_EXITED);
         test(m, "exec-e.service", EXIT_EXEC, CLD_EXITED);
+        if (check_user_has_group_with_same_name("games"))
+                test(m, "exec-f.service", status, CLD_EXITED);
+        test(m, "exec-g.service", 0, CLD_EXITED);
+#if defined(__x86_64__)
+        test(m, "exec-h.service", 0, CLD_EXITED);
+
+#elif defined(__s390__)
+        test(m, "exec-i.service", 0, CLD_EXITED);
+#elif defined(__powerpc64__)
+#  if __BYTE_ORDER == __BIG_ENDIAN
+        test(m, "exec-i.service", 0, CLD_EXITED);
+#  endif
+#else
+        log_notice("skipping");
+#endif
+        test(m, "exec-j.service", 0, CLD_EXITED);
 `
-	want := map[string]Expected{
-		"exec-user-nobody.service": {}, "exec-a.service": {}, "exec-b.service": {Signal: 31},
-		"exec-c.service": {Code: 84}, "exec-d.service": {Code: 255}, "exec-e.service": {},
+	want := map[string]Test{
+		"exec-user-nobody.service": {}, "exec-a.service": {}, "exec-b.service": {Expected{Signal: 31}, ""},
+		"exec-c.service": {Expected{Code: 84}, ""}, "exec-d.service": {Expected{Code: 255}, ""}, "exec-e.service": {},
+		"exec-f.service": {User: "games"}, "exec-g.service": {}, "exec-h.service": {}, "exec-j.service": {},
 	}
 	got, err := Expectations(source)
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -89,7 +123,7 @@ static void test_exec_user(Manager *m) {
 func FuzzParse(f *testing.F) {
 	f.Add("[Service]\nExecStart=/bin/sh -c 'a\\x41'\nEnvironment=\"A=b c\"\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if s, err := Parse(text); err == nil && len(s.Commands) == 0 {
+		if s, err := Parse(text); err == nil && s.Unsaid == nil && len(s.Commands) == 0 {
 			t.Error("a service without a command")
 		}
 	})
