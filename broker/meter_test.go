@@ -94,6 +94,17 @@ func inPieces(b []byte, size int, feed func([]byte) error) error {
 }
 
 // TestMeterEndsWhereTheBudgetDoes: with that of the uid, and with that of all.
+// TestAnswerToACallTakenBackIsNotKept: gRPC hands it over whether or not it is to be
+// sent.
+func TestAnswerToACallTakenBackIsNotKept(t *testing.T) {
+	b := newBudget()
+	m := newMeter(b, 1)
+	calls := slices.Concat([]byte(http2.ClientPreface), whole(3, frameHeaders, 0x4, 1), whole(4, frameReset, 0, 1))
+	if err := errors.Join(m.received(calls), m.answer(100)); err != nil || b.total != 0 {
+		t.Errorf("got %v, and %d bytes are kept", err, b.total)
+	}
+}
+
 func TestMeterEndsWhereTheBudgetDoes(t *testing.T) {
 	b := newBudget()
 	fill := func(uid uint32) (m *meter, frames int) {

@@ -153,3 +153,18 @@ func TestFingerprintEndsWithItsContext(t *testing.T) {
 		}
 	}
 }
+
+// TestBrokerThatIsWellAgain: on the same connection, as after a PID 1 that was slow to
+// answer while packages were installed.
+func TestBrokerThatIsWellAgain(t *testing.T) {
+	b := newFakeBroker(t)
+	b.unhealthy = "PID 1 does not answer"
+	b.start()
+	d := newDriver(t, b.config())
+	awaitHealth(t, d, drivers.HealthStateUnhealthy)
+	b.change(func() { b.unhealthy = "" })
+	awaitHealth(t, d, drivers.HealthStateHealthy)
+	if n := b.count("WatchUnits"); n != 1 {
+		t.Errorf("there were %d streams", n)
+	}
+}

@@ -4,6 +4,7 @@ package driver
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -48,6 +49,8 @@ func (d *Driver) watch(b *broker) {
 // follow reads one stream to its end and reports whether it got as far as
 // showing all units.
 func (d *Driver) follow(b *broker) (synced bool, err error) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
 	stream, err := b.WatchUnits(ctx, &brokerv1.WatchUnitsRequest{})
@@ -70,23 +73,43 @@ func (d *Driver) follow(b *broker) (synced bool, err error) {
 		if m.GetSynced() && !synced {
 			synced = true
 			d.sweep(b, before, seen)
-			if err := d.greet(ctx, b); err != nil {
+			info, err := d.greet(ctx, b)
+			if err != nil {
 				return synced, err
+			}
+			if info.GetUnhealthyReason() != "" {
+				asking.Go(func() { d.askAgain(ctx, b, info) })
 			}
 		}
 	}
 }
 
 // greet asks who the broker is and tells the fingerprint.
-func (d *Driver) greet(ctx context.Context, b *broker) error {
+func (d *Driver) greet(ctx context.Context, b *broker) (*brokerv1.InfoResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	info, err := b.Info(ctx, &brokerv1.InfoRequest{}, grpc.WaitForReady(true))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.health.set(info, nil)
-	return nil
+	return info, nil
+}
+
+// askAgain asks a broker that is not well until it is, or ctx ends: nothing tells that
+// a PID 1 which was slow answers again.
+func (d *Driver) askAgain(ctx context.Context, b *broker, was *brokerv1.InfoResponse) {
+	for pause := firstRetry; was.GetUnhealthyReason() != ""; pause = min(2*pause, lastRetry) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		if info, err := b.Info(ctx, &brokerv1.InfoRequest{}); err == nil && info.GetUnhealthyReason() != was.GetUnhealthyReason() {
+			b.health.set(info, nil)
+			was = info
+		}
+	}
 }
 
 // present lists the tasks the driver has now.
