@@ -69,13 +69,16 @@ func (s *countedStream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements grpc.ServerStream. It is called for the one request.
 func (s *countedStream) RecvMsg(m any) error {
-	err := s.ServerStream.RecvMsg(m)
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	release, err := held(s.ctx, m)
 	if err != nil {
 		return err
 	}
 	s.release()
-	s.release, err = held(s.ctx, m)
-	return err
+	s.release = release
+	return nil
 }
 
 // SendMsg implements grpc.ServerStream.
@@ -92,8 +95,7 @@ func held(ctx context.Context, req any) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err = info.meter.hold(elementsOf(req.(proto.Message).ProtoReflect())) //nolint:forcetypeassert // all of the API are
-	return release, err
+	return info.meter.hold(elementsOf(req.(proto.Message).ProtoReflect())) //nolint:forcetypeassert // all of the API are
 }
 
 // answered counts an answer until it is sent.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -118,6 +119,27 @@ func TestCallsGiveBackWhatTheyTook(t *testing.T) {
 		}
 	}
 	cancel()
+	w.keepsNothing()
+}
+
+// TestStreamOverTheBudgetIsRefused: its request fits as it comes, and not any more when
+// it is decoded. The broker goes on.
+func TestStreamOverTheBudgetIsRefused(t *testing.T) {
+	w := newWorld(t)
+	uid := uint32(os.Getuid())
+	const left = 128 << 10
+	if !w.server.kept.take(uid, maxKeptPerUID-left) {
+		t.Fatal("the budget is taken already")
+	}
+	stream, err := w.client.ExecInUnit(w.ctx(), &brokerv1.ExecInUnitRequest{Spec: &brokerv1.UnitSpec{Args: make([]string, 2*left/elementCost)}})
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	wantCode(t, err, codes.ResourceExhausted, "too large together")
+	w.server.kept.give(uid, maxKeptPerUID-left)
+	if _, err := w.client.Info(w.ctx(), &brokerv1.InfoRequest{}); err != nil {
+		t.Errorf("the next call: %v", err)
+	}
 	w.keepsNothing()
 }
 
