@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/godbus/dbus/v5"
 
@@ -68,33 +69,43 @@ func hidden(h Host) []Property {
 
 const sharedMemory = "/dev/shm"
 
+// ownMemory is a /dev/shm of a unit's own.
+var ownMemory = sync.OnceValues(func() (Property, error) {
+	d, _ := directive.Lookup("TemporaryFileSystem")
+	values, err := d.Parse([]string{sharedMemory + ":mode=1777,nosuid,nodev"})
+	if err != nil {
+		return Property{}, fmt.Errorf("cannot convert the unit's shared memory: %w", err)
+	}
+	return Property{values[0].Name, values[0].Value}, nil
+})
+
 // ownSharedMemory gives the unit a /dev/shm of its own, unless the values or a volume
 // put something there: PrivateDevices= shows the host's (systemd.exec(5)), a place
 // where all tasks could read and write. What is in it counts as the unit's memory.
 func ownSharedMemory(r *policy.Request, values []Property) ([]Property, error) {
-	if slices.ContainsFunc(r.Volumes, func(v policy.Volume) bool { return v.Destination == sharedMemory }) {
+	own, err := ownMemory()
+	if err != nil || slices.ContainsFunc(r.Volumes, func(v policy.Volume) bool { return v.Destination == sharedMemory }) {
+		return nil, err
+	}
+	there := false
+	for _, v := range values {
+		if v.Name == own.Name {
+			there = mounts(v.Value, sharedMemory, there)
+		}
+	}
+	if there {
 		return nil, nil
 	}
-	d, _ := directive.Lookup("TemporaryFileSystem")
-	parsed, err := d.Parse([]string{sharedMemory + ":mode=1777,nosuid,nodev"})
-	if err != nil {
-		return nil, fmt.Errorf("cannot convert the unit's shared memory: %w", err)
-	}
-	for _, v := range values {
-		if v.Name == d.Name && mounts(v.Value, sharedMemory) {
-			return nil, nil
-		}
-	}
-	return []Property{{parsed[0].Name, parsed[0].Value}}, nil
+	return []Property{own}, nil
 }
 
-// mounts reports whether a TemporaryFileSystem= is there.
-func mounts(v dbus.Variant, path string) bool {
+// mounts reports whether something is there after a TemporaryFileSystem=, of which an
+// empty one takes back those before it.
+func mounts(v dbus.Variant, path string, before bool) bool {
 	list := reflect.ValueOf(v.Value())
+	there := before && list.Len() > 0
 	for i := range list.Len() {
-		if list.Index(i).Field(0).String() == path {
-			return true
-		}
+		there = there || list.Index(i).Field(0).String() == path
 	}
-	return false
+	return there
 }

@@ -91,6 +91,8 @@ func TestSharedMemoryIsTheUnitsOwn(t *testing.T) {
 		{"nothing else", []Property{boolean("PrivateTmp", true)}, nil, 1},
 		{"a file system elsewhere", temporary("/var", ""), nil, 1},
 		{"one of another size", temporary("/var /dev/shm:size=1G"), nil, 0},
+		{"one that is taken back", append(temporary("/dev/shm:size=1G"), temporary("")...), nil, 1},
+		{"one that is taken back, and another", append(temporary("/dev/shm", ""), temporary("/dev/shm")...), nil, 0},
 		{"a volume", nil, []policy.Volume{{Destination: "/dev/shm"}}, 0},
 	} {
 		got, err := ownSharedMemory(&policy.Request{Volumes: tt.volumes}, tt.values)
