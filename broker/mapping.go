@@ -76,10 +76,7 @@ func (s *Server) allocated(uid uint32) bool {
 func (g *registry) claimUser(r *record, name string, uid uint32) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.avoided[uid] {
-		return false
-	}
-	if g.hasLocked(uid) {
+	if g.avoided[uid] || g.hasLocked(uid) {
 		return false
 	}
 	r.dynamic, r.mapped = name, uid

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/nomad/plugins/drivers"
 	"github.com/hashicorp/nomad/plugins/shared/structs"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -40,6 +41,9 @@ func newHealth() *health { return &health{changed: make(chan struct{})} }
 func (h *health) set(info *brokerv1.InfoResponse, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if info != nil && proto.Equal(info, h.info) {
+		return // no news
+	}
 	h.info, h.err, h.known = info, err, true
 	close(h.changed)
 	h.changed = make(chan struct{})

@@ -105,8 +105,7 @@ func (d *Driver) askAgain(ctx context.Context, b *broker, was *brokerv1.InfoResp
 		case <-ctx.Done():
 			return
 		}
-		if info, err := b.Info(ctx, &brokerv1.InfoRequest{}); err == nil && info.GetUnhealthyReason() != was.GetUnhealthyReason() {
-			b.health.set(info, nil)
+		if info, err := d.greet(ctx, b); err == nil {
 			was = info
 		}
 	}
