@@ -102,7 +102,9 @@ reboot() {
 explain_loss() {
 	[ "$1" -eq 255 ] || return 0
 	if ! in_vm true </dev/null 2>/dev/null; then
-		say "the VM ended before the command did; its console is in $(keep_log)"
+		local how="it no longer answers"
+		[ ! -e "$vm/exited" ] || how="qemu ended"
+		say "the VM was lost before the command ended ($how); its console is in $(keep_log)"
 		exit "$FAILED"
 	fi
 }
