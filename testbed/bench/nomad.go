@@ -15,6 +15,13 @@ import (
 	"github.com/hashicorp/nomad/api"
 )
 
+// withExec is the Nomad beside this program that was built with cgo: the one of the
+// test bed's image has no exec driver.
+func withExec() (string, error) {
+	self, err := os.Executable()
+	return filepath.Join(filepath.Dir(self), "nomad"), err
+}
+
 // agent is a Nomad agent, server and client in one, with its peers' drivers.
 type agent struct {
 	client *api.Client
@@ -39,15 +46,11 @@ func (b *bench) nomad() error {
 		return err
 	}
 	agents := map[string]*agent{"systemd": unprivileged, "raw_exec": root, "exec": root}
-	has, err := root.ready("raw_exec")
-	if err != nil {
-		return err
-	}
-	order := []string{"systemd", "raw_exec"}
-	if has["exec"] {
-		order = append(order, "exec")
-	} else {
-		b.note("this build of Nomad has no exec driver: it was built without cgo")
+	order := []string{"systemd", "raw_exec", "exec"}
+	for _, driver := range order {
+		if err := agents[driver].ready(driver); err != nil {
+			return err
+		}
 	}
 	for round := range b.rounds + 1 {
 		for i := range order {
@@ -88,34 +91,34 @@ func startRootAgent() (*agent, error) {
 	if _, err := command("sh", "-ec", "rm -rf "+rootData+"; mkdir -p "+rootData+"/plugins; cp -r /usr/local/lib/testbed/server/server "+rootData+"/"); err != nil {
 		return nil, err
 	}
+	nomad, err := withExec()
+	if err != nil {
+		return nil, err
+	}
 	file := rootData + ".hcl"
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
 	if _, err := command("systemd-run", "--unit=nomad-root", "--property=KillMode=process", "--property=TasksMax=infinity", "--property=Delegate=yes",
-		"nomad", "agent", "-config", file); err != nil {
+		nomad, "agent", "-config", file); err != nil {
 		return nil, err
 	}
 	return newAgent("nomad-root", "http://127.0.0.1:5646", rootData)
 }
 
-// ready waits until the agent's node runs the driver, and returns which it runs.
-func (a *agent) ready(driver string) (map[string]bool, error) {
+// ready waits until the agent's node runs the driver.
+func (a *agent) ready(driver string) error {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
 		nodes, _, err := a.client.Nodes().List(nil)
 		if err != nil || len(nodes) != 1 || nodes[0].Status != "ready" {
 			continue
 		}
-		healthy := make(map[string]bool)
-		for name, d := range nodes[0].Drivers {
-			healthy[name] = d.Healthy
-		}
-		if healthy[driver] {
-			return healthy, nil
+		if d := nodes[0].Drivers[driver]; d != nil && d.Healthy {
+			return nil
 		}
 	}
 	log, _ := command("journalctl", "--no-pager", "-n", "40", "-u", "nomad-root")
-	return nil, fmt.Errorf("the agent of %s is not ready within %s:\n%s", driver, patience, log)
+	return fmt.Errorf("the agent of %s is not ready within %s:\n%s", driver, patience, log)
 }
 
 // job is one run of the worker through one driver. Round 0 is not recorded.
