@@ -59,7 +59,7 @@ build: ## build the programs into bin/ (VERSION=…)
 	@$(GO) build -ldflags "-X main.version=$(VERSION) -X nomad-systemd-driver/driver.Version=$(VERSION)" \
 		-o bin/ ./cmd/...
 
-test: ## all tests: lint, unit, generated code, end to end on both distros
+test: ## all tests: lint, unit, generated code, fuzz tests, end to end on both distros
 	@testbed/suite
 
 unit: cc ## unit tests with the race detector (RUN=regexp)
@@ -122,8 +122,8 @@ demo: ## watch real jobs run in a VM (DISTRO=…)
 shell: ## a root prompt in a VM with everything installed (DISTRO=…)
 	@testbed/shell --distro $(DISTRO)
 
-fuzz: ## run each fuzz test for a while (FUZZTIME=30s)
-	@FUZZTIME=$(FUZZTIME) GO=$(GO) testbed/fuzz
+fuzz: ## run each fuzz test for a while (FUZZTIME=30s RUN=regexp)
+	@FUZZTIME=$(FUZZTIME) RUN='$(RUN)' GO=$(GO) testbed/fuzz
 
 attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=… DISTROS=… STEPS="unit fuzz vm")
 	@FUZZTIME=$(FUZZTIME) testbed/attack/run

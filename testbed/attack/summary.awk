@@ -25,12 +25,7 @@ kind == "unit" && /^(ok  |FAIL)\t/ {
 	waiting = 0
 }
 
-kind == "fuzz" && /^Fuzz/ { target = $1; execs[target] = 0 }
-kind == "fuzz" && match($0, /execs: [0-9]+/) { execs[target] = substr($0, RSTART + 7, RLENGTH - 7) }
-# Go calls it a failure now and then that FUZZTIME is over (golang/go 75804).
-kind == "fuzz" && /^    context deadline exceeded$/ { crashed[target] = 0 }
-kind == "fuzz" && /^--- FAIL: / { crashed[target] = 1 }
-kind == "fuzz" && /(Failing input written|build failed|panic:)/ { crashed[target] = 2 }
+kind == "fuzz" && /^--- (PASS|FAIL): / { split($0, word, " "); execs[word[3]] = word[4] + 0; crashed[word[3]] = word[2] == "FAIL:" }
 
 # Which program a test of the VM is of, its output does not say: names are enough.
 kind == "vm" && / --- (PASS|FAIL|SKIP): / {
