@@ -11,6 +11,7 @@ GO       ?= $(CURDIR)/testbed/go
 VERSION  ?= $(shell deploy/packages/version)
 DISTRO   ?= bookworm
 FUZZTIME ?= 30s
+VULNDB   ?= https://vuln.go.dev
 RUN      ?=
 
 # The same flags for all but -race: Nomad's many packages are compiled once.
@@ -131,8 +132,9 @@ attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=…
 mutants: ## break the code in each way of testbed/attack/mutants.tsv, which its test must notice
 	@$(with_go) $(GO) test ./testbed/attack -count=1 -v -timeout 120m -run 'TestMutants$(if $(RUN),/$(RUN))' -mutants
 
-vuln: $(govulncheck) ## known vulnerabilities in what we link (needs vuln.go.dev)
-	@$(with_go) $(govulncheck) ./...
+vuln: $(govulncheck) build ## known vulnerabilities in the source and in the programs (VULNDB=https://vuln.go.dev)
+	@$(with_go) $(govulncheck) -db $(VULNDB) ./...
+	@for program in cmd/*; do $(with_go) $(govulncheck) -db $(VULNDB) -mode binary "bin/$${program#*/}"; done
 
 packages: $(nfpm) $(go-md2man) ## build .deb and .rpm into dist/ (ARCHES="amd64 arm64" VERSION=…)
 	@GO=$(GO) VERSION=$(VERSION) deploy/packages/build $(nfpm) $(go-md2man) dist $(ARCHES)
