@@ -212,11 +212,42 @@ func TestEachCallRefusesAnUnknownField(t *testing.T) {
 // it must not panic, and what it accepts must hold to the rules that keep text
 // from changing a unit file.
 func FuzzRequest(f *testing.F) {
-	good, err := proto.Marshal(goodSpec())
-	if err != nil {
-		f.Fatal(err)
+	for _, change := range []func(*brokerv1.UnitSpec){
+		func(*brokerv1.UnitSpec) {},
+		func(s *brokerv1.UnitSpec) {
+			s.Volumes = []*brokerv1.Volume{{Source: "/srv/a", Destination: "/data", ReadOnly: true}, {Source: "/srv/b.img", Destination: "/model", Image: true}}
+		},
+		func(s *brokerv1.UnitSpec) {
+			s.Rootfs = &brokerv1.Rootfs{Kind: brokerv1.Rootfs_KIND_IMAGE, Image: "/srv/root.img", VerityRootHash: strings.Repeat("ab", 32), VeritySignature: "/srv/root.p7s"}
+		},
+		func(s *brokerv1.UnitSpec) {
+			s.Devices = []*brokerv1.Device{{Path: "/dev/dri/card0", Permissions: "rw"}}
+		},
+		func(s *brokerv1.UnitSpec) {
+			s.Credentials = []*brokerv1.Credential{inline("token", "\x00\n"), source("key", "/secrets/key")}
+		},
+		func(s *brokerv1.UnitSpec) {
+			s.Profile, s.Directives = "strict", []*brokerv1.Directive{{Name: "SystemCallFilter", Values: []string{"", "~@mount"}}}
+		},
+		func(s *brokerv1.UnitSpec) {
+			s.User, s.Group, s.SupplementaryGroups, s.UserManager = "app", "audio", []string{"video", "kvm"}, true
+			s.Logging.Driver = brokerv1.Logging_DRIVER_NONE
+		},
+		func(s *brokerv1.UnitSpec) {
+			s.NetworkNamespace, s.WorkingDirectory, s.IdentityToken = "/run/netns/a", "/alloc/data", "a.b.c"
+		},
+		func(s *brokerv1.UnitSpec) {
+			s.Logging = &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_FDS, FdToken: strings.Repeat("0f", 32)}
+		},
+	} {
+		s := goodSpec()
+		change(s)
+		wire, err := proto.Marshal(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire)
 	}
-	f.Add(good)
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		spec := new(brokerv1.UnitSpec)
 		if proto.Unmarshal(wire, spec) != nil || known(spec) != nil {
@@ -226,7 +257,18 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		texts := append([]string{r.ID, r.Command, r.User, r.WorkingDirectory, r.Directories.Alloc, r.Directories.Local, r.Directories.Secrets}, r.Name...)
+		texts := append([]string{r.ID, r.Command, r.User, r.Group, r.WorkingDirectory, r.Directories.Alloc, r.Directories.Local, r.Directories.Secrets}, r.Name...)
+		texts = append(texts, r.Profile, r.NetworkNamespace, r.Rootfs.Image, r.Rootfs.RootHash, r.Rootfs.Signature)
+		texts = append(texts, r.SupplementaryGroups...)
+		for _, v := range r.Volumes {
+			texts = append(texts, v.Source, v.Destination)
+		}
+		for _, d := range r.Devices {
+			texts = append(texts, d.Path)
+		}
+		for _, c := range r.Credentials {
+			texts = append(texts, c.Name, c.Source)
+		}
 		for k, v := range r.Labels {
 			texts = append(texts, k, v)
 		}
