@@ -2,7 +2,8 @@
 #
 # What the tests of the catalogue came to: awk -f summary.awk distros=… steps=…
 # kind=catalogue FILE kind=unit FILE kind=fuzz FILE kind=vm FILE. The exit status is 1
-# if an attack has a test that failed or did not run.
+# if an attack has a test that failed or did not run. A table of all attacks, in
+# Markdown, is written to the file that table= names.
 BEGIN { FS = "\t" }
 
 kind == "catalogue" {
@@ -61,10 +62,12 @@ END {
 		id = ids[i]; bad = ""
 		m = split(tests[id], list, " ")
 		for (j = 1; j <= m; j++) if ((what = came(list[j])) != "") bad = bad " " list[j] " " what ";"
-		if (bad != "") { print "ATTACK " id ":" bad; lost++ }
-		else if (note[id] ~ /open(:| in)/) open = open " " id
-		else if (m == 0) { voids = voids " " id }
-		else covered++
+		if (bad != "") { print "ATTACK " id ":" bad; lost++; came_to = "**lost**:" bad }
+		else if (note[id] ~ /open(:| in)/) { open = open " " id; came_to = "open" }
+		else if (m == 0) { voids = voids " " id; came_to = "void" }
+		else { covered++; came_to = "held" }
+		gsub(/ /, ", ", tests[id])
+		if (table) print "| " id " | " came_to " | " tests[id] " | " note[id] " |" >table
 	}
 	for (t in execs) { total += execs[t]; targets++ }
 	for (t in execs) if (crashed[t] || !execs[t]) { print "FUZZING FAILED " t; lost++ }
