@@ -134,7 +134,7 @@ mutants: ## break the code in each way of testbed/attack/mutants.tsv, which its 
 
 vuln: $(govulncheck) build ## known vulnerabilities in the source and in the programs (VULNDB=https://vuln.go.dev)
 	@$(with_go) $(govulncheck) -db $(VULNDB) ./...
-	@for program in cmd/*; do $(with_go) $(govulncheck) -db $(VULNDB) -mode binary "bin/$${program#*/}"; done
+	@for program in cmd/*; do $(with_go) $(govulncheck) -db $(VULNDB) -mode binary "bin/$${program#*/}" || exit; done
 
 packages: $(nfpm) $(go-md2man) ## build .deb and .rpm into dist/ (ARCHES="amd64 arm64" VERSION=…)
 	@GO=$(GO) VERSION=$(VERSION) deploy/packages/build $(nfpm) $(go-md2man) dist $(ARCHES)
