@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/systemd"
 	"nomad-systemd-driver/broker/unit"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -132,6 +133,9 @@ func (s *Server) decideOpening(ctx context.Context, r *record, req *brokerv1.Rem
 	user, uid := r.user, r.status.UID
 	owner := policy.Owner{UID: uid, Ephemeral: user == ephemeralUser, Ran: r.live}
 	s.units.mu.Unlock()
+	if uid == systemd.NoUID {
+		return nil, errors.New("nobody knows any more which uid the unit ran as")
+	}
 	if owner.Ephemeral {
 		user = ""
 	}

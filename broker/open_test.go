@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"nomad-systemd-driver/broker/policy"
+	"nomad-systemd-driver/broker/systemd"
 	"nomad-systemd-driver/broker/unit"
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -55,6 +56,48 @@ func TestRemoveOpensDirectories(t *testing.T) {
 			w.vanished(name)
 			w.vanished(opener)
 		})
+	}
+}
+
+// TestRemoveOpensWhatAFailedUnitLeft: of which PID 1 says no longer who it ran as, nor
+// had it said before if the unit failed at once.
+func TestRemoveOpensWhatAFailedUnitLeft(t *testing.T) {
+	w := newWorld(t)
+	w.server.program = "/usr/bin/env"
+	for _, user := range []string{"alice", ""} {
+		spec := w.spec("a/" + user)
+		spec.User = user
+		resp, err := w.client.StartUnit(w.ctx(), &brokerv1.StartUnitRequest{Spec: spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := resp.GetUnit().GetHandle()
+		w.pid1.Exit(h.GetUnit(), 1)
+		w.await(spec.GetId(), brokerv1.UnitState_UNIT_STATE_EXITED)
+		w.server.units.mu.Lock()
+		uid := w.server.units.byUnit[h.GetUnit()].status.UID
+		w.server.units.mu.Unlock()
+		before := len(w.pid1.Calls("StartTransientUnit"))
+		done := make(chan error, 1)
+		go func() {
+			_, err := w.client.RemoveUnit(w.ctx(), &brokerv1.RemoveUnitRequest{Handle: h, Open: spec.GetDirectories()})
+			done <- err
+		}()
+		if err := w.pid1.AwaitCalls(w.ctx(), "StartTransientUnit", before+1); err != nil {
+			t.Fatal(err)
+		}
+		opener, _ := w.pid1.Calls("StartTransientUnit")[before].Args[0].(string)
+		now, _ := w.pid1.Unit(opener)
+		if args := fmt.Sprint(now.Started["ExecStart"]); !strings.Contains(args, fmt.Sprint("open ", uid)) || uid == systemd.NoUID {
+			t.Errorf("for user %q it is opened as uid %d: %s", user, uid, args)
+		}
+		if got := now.Started["User"]; user == "alice" && got != "2001" {
+			t.Errorf("it runs as %v, want alice", got)
+		}
+		w.pid1.Exit(opener, 0)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

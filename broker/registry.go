@@ -359,7 +359,11 @@ func (r *record) applyLocked(st *systemd.Status) bool {
 	case st == nil, r.invocation != "" && st.InvocationID != r.invocation:
 		r.state = brokerv1.UnitState_UNIT_STATE_LOST
 	default:
+		uid := cmp.Or(r.status.UID, r.mapped)
 		r.invocation, r.status, r.state = st.InvocationID, *st, stateOf(st)
+		if st.UID == systemd.NoUID && uid != 0 {
+			r.status.UID = uid // of a unit that has failed PID 1 does not know it any more
+		}
 	}
 	return true
 }

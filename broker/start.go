@@ -165,8 +165,11 @@ func newRecord(d *policy.Decision, sha256 string) *record {
 		sha256: sha256, rule: d.Rule(), user: user, view: viewOf(d), labels: req.Labels, cpus: req.Resources.CPUs,
 		memory: req.Resources.MemoryMax, policy: d.PolicySHA256(),
 	}
-	if u, ok := d.User(); ok && req.UserManager {
-		r.manager = u.UID
+	if u, ok := d.User(); ok {
+		r.status.UID = u.UID // until PID 1 tells
+		if req.UserManager {
+			r.manager = u.UID
+		}
 	}
 	return r.begun()
 }

@@ -121,5 +121,5 @@ func (u *Unit) ended(code, status int32) {
 		return
 	}
 	result := map[int32]string{1: "exit-code", 2: "signal", 3: "core-dump"}[code]
-	u.set(map[string]any{"ActiveState": "failed", "SubState": "failed", "Result": result, "ControlGroup": ""})
+	u.set(map[string]any{"ActiveState": "failed", "SubState": "failed", "Result": result, "ControlGroup": "", "UID": ^uint32(0)})
 }
