@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nomad-systemd-driver/broker/crashpoint"
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/unit"
 )
@@ -102,6 +103,7 @@ func readSource(d *policy.Decision, c policy.Credential, limit uint64) ([]byte, 
 	case err != nil:
 		return nil, failed("cannot be opened: %v", err)
 	}
+	crashpoint.Here("start/credential")
 	f := os.NewFile(uintptr(fd), "credential")
 	defer f.Close() //nolint:errcheck // nothing was written
 	var st unix.Stat_t

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nomad-systemd-driver/broker/crashpoint"
 	"nomad-systemd-driver/broker/mounts"
 	"nomad-systemd-driver/broker/policy"
 	"nomad-systemd-driver/broker/unit"
@@ -161,6 +162,7 @@ func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, user 
 	if err != nil {
 		return nil, err
 	}
+	crashpoint.Here("start/opened")
 	for i := range open[:3] {
 		open[i].Map = user
 	}

@@ -2,11 +2,13 @@
 
 //go:build crashpoint
 
-// Package crashpoint kills this process at the step that a file of root's names.
+// Package crashpoint kills this process, or has it wait, at the step that a file of
+// root's names.
 package crashpoint
 
 import (
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,10 +16,16 @@ import (
 // armed holds the name of one step. It is removed before the end, which comes once.
 const armed = "/run/systemd-brokerd/crashpoint"
 
-// Here kills the process if the step is the armed one.
+// Here kills the process if the step is the armed one. If " waits" follows its name,
+// it waits instead until the writer of the FIFO beside that file is done.
 func Here(step string) {
-	name, err := os.ReadFile(armed)
-	if err != nil || string(name) != step || os.Remove(armed) != nil {
+	text, err := os.ReadFile(armed)
+	name, waits := strings.CutSuffix(string(text), " waits")
+	if err != nil || name != step || os.Remove(armed) != nil {
+		return
+	}
+	if waits {
+		_, _ = os.ReadFile(armed + ".fifo")
 		return
 	}
 	_ = unix.Kill(os.Getpid(), unix.SIGKILL)

@@ -223,6 +223,7 @@ func (s *Server) stage(target string, w want, fd int, maps *mappings) error {
 	case !ok:
 		return fmt.Errorf("%s in %s is not what it was a moment ago", w.Path, w.Root)
 	}
+	crashpoint.Here("mounts/opened")
 	if err := writable(own, w); err != nil {
 		return err
 	}

@@ -42,9 +42,9 @@ func TestBrokerDiesAtEachStep(t *testing.T) {
 	api := brokerAs(t, nomad, group)
 	deaths := 0
 	for _, step := range []string{
-		"start/decided", "start/reserved", "start/root", "start/files", "start/staged", "start/request", "start/executed",
+		"start/decided", "start/reserved", "start/root", "start/files", "start/opened", "start/staged", "start/request", "start/executed",
 		"start/run", "start/recorded",
-		"mounts/directory", "mounts/mapped", "mounts/target", "mounts/moved", "mounts/unmounted",
+		"mounts/directory", "mounts/opened", "mounts/mapped", "mounts/target", "mounts/moved", "mounts/unmounted",
 		"stop/found", "stop/begun", "stop/signalled", "stop/killed", "stop/stopped",
 		"remove/found", "remove/step", "remove/request", "remove/root", "remove/removed",
 	} {

@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -111,13 +110,18 @@ func raceDirectories(t *testing.T, uid, gid int) *brokerv1.Directories {
 // takes them from the thread that connects.
 func brokerAs(t *testing.T, uid, gid int) brokerv1.BrokerServiceClient {
 	t.Helper()
-	conn, err := grpc.NewClient("unix:"+apiSocket, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return connectAs(uid, gid, "unix", apiSocket) }))
+	api, closed, err := dialBroker(uid, gid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return brokerv1.NewBrokerServiceClient(conn)
+	t.Cleanup(closed)
+	return api
+}
+
+func dialBroker(uid, gid int) (_ brokerv1.BrokerServiceClient, closed func(), _ error) {
+	conn, err := grpc.NewClient("unix:"+apiSocket, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return connectAs(uid, gid, "unix", apiSocket) }))
+	return brokerv1.NewBrokerServiceClient(conn), func() { _ = conn.Close() }, err
 }
 
 // connectAs connects with the credentials of a user.
@@ -143,26 +147,59 @@ func connectAs(uid, gid int, network, path string) (*net.UnixConn, error) {
 // catCanary is the exit code of a task that reads the file; -1 if it is not started.
 func catCanary(t *testing.T, api brokerv1.BrokerServiceClient, dirs *brokerv1.Directories) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	resp, err := api.StartUnit(ctx, &brokerv1.StartUnitRequest{Spec: &brokerv1.UnitSpec{
+	return exitOf(t, api, catsCanary(dirs))
+}
+
+func catsCanary(dirs *brokerv1.Directories) *brokerv1.UnitSpec {
+	return &brokerv1.UnitSpec{
 		Id: rand.Text(), Name: []string{"race"}, Command: hello, Args: []string{"cat", "/local/canary"},
 		Directories: dirs, WorkingDirectory: "/", Resources: &brokerv1.Resources{MemoryMaxBytes: 64 << 20},
 		Logging: &brokerv1.Logging{Driver: brokerv1.Logging_DRIVER_NONE},
-	}})
-	switch status.Code(err) {
-	case codes.OK:
-	case codes.InvalidArgument, codes.Unavailable:
-		return -1
-	default:
-		t.Fatal(err)
 	}
-	u := resp.GetUnit()
+}
+
+// exitOf is the exit code of a unit, of which nothing is left; -1 if it is not started.
+func exitOf(t *testing.T, api brokerv1.BrokerServiceClient, spec *brokerv1.UnitSpec) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	u := startedOr(ctx, t, api, spec)
+	if u == nil {
+		return -1
+	}
 	defer func() {
 		if _, err := api.RemoveUnit(ctx, &brokerv1.RemoveUnitRequest{Handle: u.GetHandle()}); err != nil {
 			t.Error(err)
 		}
 	}()
+	return awaitExit(ctx, t, api, u)
+}
+
+// startedOr is the unit, or nil if what it names is refused.
+func startedOr(ctx context.Context, t *testing.T, api brokerv1.BrokerServiceClient, spec *brokerv1.UnitSpec) *brokerv1.Unit {
+	t.Helper()
+	resp, err := api.StartUnit(ctx, &brokerv1.StartUnitRequest{Spec: spec})
+	if !refuses(t, err) {
+		return resp.GetUnit()
+	}
+	return nil
+}
+
+// refuses is whether err is about what is at the paths of a request.
+func refuses(t *testing.T, err error) bool {
+	t.Helper()
+	switch status.Code(err) {
+	case codes.OK:
+		return false
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.Unavailable:
+		return true
+	}
+	t.Fatal(err)
+	return true
+}
+
+func awaitExit(ctx context.Context, t *testing.T, api brokerv1.BrokerServiceClient, u *brokerv1.Unit) int {
+	t.Helper()
 	stream, err := api.WatchUnits(ctx, &brokerv1.WatchUnitsRequest{})
 	for err == nil {
 		var m *brokerv1.WatchUnitsResponse
@@ -170,6 +207,6 @@ func catCanary(t *testing.T, api brokerv1.BrokerServiceClient, dirs *brokerv1.Di
 			return int(m.GetUnit().GetExit().GetCode())
 		}
 	}
-	t.Fatalf("the task has not ended after %s: %v", time.Minute, err)
+	t.Fatalf("the task has not ended after %s: %v", patience, err)
 	return 0
 }
