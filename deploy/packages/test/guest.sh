@@ -29,7 +29,8 @@ install_packages() {
 
 main_pid() { systemctl show --property MainPID --value "$1"; }
 
-node() { curl --silent "$api/nodes" | jq -r '.[0].ID'; }
+# node is the local one: of earlier lives of the agent the servers know nodes for a while.
+node() { curl --silent "$api/agent/self" | jq -r .stats.client.node_id; }
 driver_attribute() { curl --silent "$api/node/$(node)" | jq -r ".Attributes.\"driver.systemd.$1\""; }
 
 # await_driver CONDITION: on the node's driver, with all attributes of the node.
