@@ -22,8 +22,9 @@ import (
 
 // Mounts puts what a unit is to see where PID 1 finds it; [mounts.Client] does.
 type Mounts interface {
-	// Stage returns a path for each, which hold until Unstage.
-	Stage(ctx context.Context, unit string, all []mounts.Mount) ([]string, error)
+	// Stage returns a path for each, which hold until Unstage, and whether something that
+	// was to be mapped is not.
+	Stage(ctx context.Context, unit string, all []mounts.Mount) (paths []string, unmapped bool, err error)
 	Unstage(ctx context.Context, unit string) error
 	// Staged lists the units that have some.
 	Staged() ([]string, error)
@@ -169,13 +170,17 @@ func (s *Server) stage(ctx context.Context, r *record, d *policy.Decision, user 
 	if h.RootHashSignature, err = signatureAt(d.Request().Rootfs.Signature); err != nil {
 		return nil, err
 	}
-	paths, err := s.config.Mounts.Stage(ctx, r.unit, open)
+	paths, unmapped, err := s.config.Mounts.Stage(ctx, r.unit, open)
 	if ro, is := errors.AsType[*mounts.ReadOnlyError](err); is && ro.N < len(open) {
 		return nil, invalid("directories", "/%s is on a file system that is mounted read-only, so that nobody can write to it; "+
 			"a volume can be read with read_only = true of volume_mount, or bind_ro", filepath.Join(open[ro.N].Root, open[ro.N].Path)[1:])
 	}
 	if err != nil {
 		return nil, &unavailableError{err}
+	}
+	if err := r.settle(unmapped); err != nil {
+		s.unstage(context.WithoutCancel(ctx), r.unit)
+		return nil, err
 	}
 	h.Alloc, h.Local, h.Secrets = paths[0], paths[1], paths[2]
 	for i, v := range d.Request().Volumes {

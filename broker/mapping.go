@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,10 +19,37 @@ import (
 // is free among all that are taken is found.
 const maxNames = 6 * unit.DynamicUIDs
 
+// ownership is whose on disk is what a unit makes in its directories. All that runs in
+// them must agree, or what one makes belongs to nobody in the view of the other.
+type ownership string
+
+const (
+	ofClient ownership = "mapped"
+	ofUser   ownership = "unmapped"
+)
+
+// settle notes whose what r makes is. It refuses to run beside a unit what would not be
+// mapped as the unit is; the unit was started when the host could do that.
+func (r *record) settle(unmapped bool) error {
+	switch {
+	case !unmapped:
+		r.ownership = cmp.Or(r.ownership, ofClient)
+	case r.ownership == ofClient:
+		return &startError{"the directories of the unit are mapped to its user, and for a session beside it they cannot be now: " +
+			"the host has no user namespace left (sysctl user.max_user_namespaces). Let it have more, or start the unit anew"}
+	default:
+		r.ownership = ofUser
+	}
+	return nil
+}
+
 // mapTo is the user to whom the directories of r's unit are mapped, so that all it
 // makes belongs to the client on disk; nil if they are not: what runs beside a unit is
 // mapped as the unit is, and some units of earlier brokers are not.
 func mapTo(r *record, d *policy.Decision) *mounts.User {
+	if r.ownership == ofUser {
+		return nil
+	}
 	group, own := d.Group()
 	if u, ok := d.User(); ok {
 		if !own {

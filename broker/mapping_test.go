@@ -90,3 +90,34 @@ func TestUIDIsClaimedOnce(t *testing.T) {
 		t.Error("a uid was claimed that systemd does not give")
 	}
 }
+
+// TestSessionIsMappedAsItsUnit: or what one of them makes would be nobody's to the
+// other, and to the client.
+func TestSessionIsMappedAsItsUnit(t *testing.T) {
+	for name, unmapped := range map[string]bool{"mapped": false, "not mapped": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.mounts.unmapped = unmapped
+			u := w.start("a/1")
+			w.stop()
+			w.mounts.unmapped = !unmapped
+			w.boot(w.policy()) // which knows it from the unit
+			if !unmapped {
+				wantCode(t, w.exec(w.ctx(), w.session(u)), codes.FailedPrecondition, "no user namespace left (sysctl user.max_user_namespaces)")
+				if staged, _ := w.mounts.Staged(); len(staged) != 0 || len(w.pid1.Calls("StartTransientUnit")) != 1 {
+					t.Errorf("of the session that was refused there are mounts %v, or a unit", staged)
+				}
+				w.mounts.unmapped = false // and if there is one again it runs
+			}
+			ctx, cancel := context.WithCancel(w.ctx())
+			session, done := w.begin(ctx, w.session(u))
+			cancel()
+			if err := <-done; err == nil {
+				t.Error("a session that was cancelled ended well")
+			}
+			if to := w.mounts.mappedTo(session); (to == nil) != unmapped {
+				t.Errorf("the directories of the session are mapped to %+v", to)
+			}
+		})
+	}
+}

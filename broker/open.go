@@ -55,6 +55,8 @@ func (s *Server) tryOpen(whole, ctx context.Context, r *record, req *brokerv1.Re
 	}
 	opener := newRecord(d, "")
 	opener.session = r.unit // for the next broker, should this one die: not a unit of the client's
+	// What is mapped need not be opened; and what is not would be nobody's if it were.
+	opener.ownership = ofUser
 	fds, err := nullFDs()
 	if err != nil {
 		return err

@@ -44,6 +44,9 @@ func TestRemoveOpensDirectories(t *testing.T) {
 			if users, set := now.Started["PrivateUsers"]; set || now.Started["PrivateNetwork"] != true {
 				t.Errorf("PrivateUsers is %v, PrivateNetwork %v: it must run where there are no user namespaces", users, now.Started["PrivateNetwork"])
 			}
+			if to := w.mounts.mappedTo(opener); to != nil {
+				t.Errorf("its directories are mapped to %+v: what it is to open would be nobody's", to)
+			}
 			select {
 			case err := <-done:
 				t.Fatalf("the unit is removed before its directories are open: %v", err)

@@ -33,9 +33,12 @@ const (
 	fieldView = "BROKER_VIEW_SHA256"
 	// fieldCPUs are the CPUs that are the unit's own, if there are any.
 	fieldCPUs = "BROKER_CPUS"
-	// fieldMapped is the ephemeral uid to which the unit's directories are mapped;
-	// units whose directories are not lack the field.
+	// fieldMapped is the ephemeral uid to which the unit's directories are mapped, where
+	// they can be; units of brokers that mapped none lack the field.
 	fieldMapped = "BROKER_MAPPED_UID"
+	// fieldOwnership is whether they were, see ownership. Units of brokers before it
+	// lack the field.
+	fieldOwnership = "BROKER_DIRECTORIES"
 	// fieldDynamic is the name of the ephemeral user, see unit.DynamicUserName.
 	fieldDynamic = "BROKER_DYNAMIC_USER"
 	// fieldSession is the unit beside which a session runs.
@@ -61,12 +64,13 @@ type record struct {
 	view             string // see fieldView
 	session          string // see fieldSession; empty for what clients know as units
 	labels           map[string]string
-	mapped           uint32   // see fieldMapped; set before the start, as is dynamic
-	dynamic          string   // see fieldDynamic
-	cpus             []uint32 // see fieldCPUs
-	memory           uint64   // see fieldMemory
-	policy           string   // see fieldPolicy; empty for units of brokers before it
-	manager          uint32   // see fieldManager
+	mapped           uint32    // see fieldMapped; set before the start, as is dynamic
+	ownership        ownership // see fieldOwnership; of a session before its start
+	dynamic          string    // see fieldDynamic
+	cpus             []uint32  // see fieldCPUs
+	memory           uint64    // see fieldMemory
+	policy           string    // see fieldPolicy; empty for units of brokers before it
+	manager          uint32    // see fieldManager
 
 	// started is closed when the start has ended, well or not.
 	started chan struct{}
@@ -125,6 +129,9 @@ func (r *record) fields(uid uint32) map[string]string {
 	if r.dynamic != "" {
 		f[fieldDynamic] = r.dynamic
 	}
+	if r.ownership != "" {
+		f[fieldOwnership] = string(r.ownership)
+	}
 	if r.session != "" {
 		f[fieldSession] = r.session
 	}
@@ -147,7 +154,7 @@ func recordOf(c *policy.Client, name string, f map[string]string) (*record, bool
 	r := &record{
 		memory: memory, client: c.Name, id: f[fieldID], unit: name, sha256: f[fieldSHA256], rule: f[fieldRule],
 		user: f[fieldUser], view: f[fieldView], session: f[fieldSession], labels: labels, cpus: cpus,
-		policy: f[fieldPolicy],
+		policy: f[fieldPolicy], ownership: ownership(f[fieldOwnership]),
 	}
 	if uid, err := strconv.ParseUint(f[fieldMapped], 10, 32); err == nil {
 		r.mapped = uint32(uid)

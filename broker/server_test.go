@@ -107,16 +107,18 @@ type fakeMounts struct {
 	mu   sync.Mutex
 	fail error
 	// stuck is how often nothing more can be taken back.
-	stuck  int
-	asked  map[string][]mounts.Mount
-	staged map[string]bool
+	stuck int
+	// unmapped: nothing can be mapped.
+	unmapped bool
+	asked    map[string][]mounts.Mount
+	staged   map[string]bool
 }
 
-func (f *fakeMounts) Stage(_ context.Context, unit string, all []mounts.Mount) ([]string, error) {
+func (f *fakeMounts) Stage(_ context.Context, unit string, all []mounts.Mount) ([]string, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fail != nil {
-		return nil, f.fail
+		return nil, false, f.fail
 	}
 	if f.asked == nil {
 		f.asked, f.staged = make(map[string][]mounts.Mount), make(map[string]bool)
@@ -126,7 +128,7 @@ func (f *fakeMounts) Stage(_ context.Context, unit string, all []mounts.Mount) (
 	for i := range all {
 		paths[i] = mounts.Where("/staged", unit, i)
 	}
-	return paths, nil
+	return paths, f.unmapped && all[0].Map != nil, nil
 }
 
 func (f *fakeMounts) Unstage(_ context.Context, unit string) error {

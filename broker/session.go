@@ -42,7 +42,7 @@ func (s *Server) ExecInUnit(req *brokerv1.ExecInUnitRequest, stream grpc.ServerS
 		return err
 	}
 	r := newRecord(d, "")
-	r.session = parent.unit
+	r.session, r.ownership = parent.unit, parent.ownership
 	exit, err := s.session(ctx, r, d, req.GetSpec(), key, parent, func() error {
 		return stream.Send(&brokerv1.ExecInUnitResponse{})
 	})

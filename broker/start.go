@@ -240,7 +240,7 @@ func (s *Server) run(
 		return systemd.Status{}, err
 	}
 	user := mapTo(r, d)
-	host := unit.Host{Root: root, DynamicUser: r.dynamic, ReadOnly: hostReadOnly, Fields: r.fields(d.Client().UID), SharedCPUs: s.units.share(r), Systemd: major(s.systemd.Version())}
+	host := unit.Host{Root: root, DynamicUser: r.dynamic, ReadOnly: hostReadOnly, SharedCPUs: s.units.share(r), Systemd: major(s.systemd.Version())}
 	switch len(fds) {
 	case logFDs:
 		host.Stdout, host.Stderr = fds[0], fds[1]
@@ -276,6 +276,7 @@ func (s *Server) run(
 	// PID 1 has bound them when the program is executed.
 	defer unstage()
 	crashpoint.Here("start/staged")
+	host.Fields = r.fields(d.Client().UID)
 	if err := s.keepRequest(r.unit, spec, req); err != nil {
 		return systemd.Status{}, err
 	}

@@ -22,27 +22,29 @@ type Client struct {
 const timeout = 10 * time.Second
 
 // Stage mounts what is to be shown to a unit and returns the paths, in order. They
-// hold until Unstage.
-func (c Client) Stage(ctx context.Context, unit string, all []Mount) ([]string, error) {
+// hold until Unstage. Something that was to be mapped may be mounted as it is.
+func (c Client) Stage(ctx context.Context, unit string, all []Mount) (paths []string, unmapped bool, err error) {
 	if len(all) > maxMounts {
-		return nil, fmt.Errorf("%d directories of %s are more than %d", len(all), unit, maxMounts)
+		return nil, false, fmt.Errorf("%d directories of %s are more than %d", len(all), unit, maxMounts)
 	}
 	r := request{Unit: unit}
-	fds, paths := make([]int, len(all)), make([]string, len(all))
+	fds := make([]int, len(all))
+	paths = make([]string, len(all))
 	for i, m := range all {
 		r.Mounts = append(r.Mounts, want{m.Root, m.Path, m.SameMount, m.ReadOnly, m.Map})
 		fds[i], paths[i] = m.FD, Where(c.Dir, unit, i)
 	}
-	if err := c.call(ctx, r, fds); err != nil {
-		return nil, fmt.Errorf("cannot prepare the directories of %s: %w", unit, err)
+	a, err := c.call(ctx, r, fds)
+	if err != nil {
+		return nil, false, fmt.Errorf("cannot prepare the directories of %s: %w", unit, err)
 	}
-	return paths, nil
+	return paths, a.Unmapped, nil
 }
 
 // Unstage takes the mounts of a unit back. What a unit has bound stays bound. It
 // succeeds if there are none.
 func (c Client) Unstage(ctx context.Context, unit string) error {
-	if err := c.call(ctx, request{Unit: unit}, nil); err != nil {
+	if _, err := c.call(ctx, request{Unit: unit}, nil); err != nil {
 		return fmt.Errorf("cannot take back the directories of %s: %w", unit, err)
 	}
 	return nil
@@ -51,7 +53,7 @@ func (c Client) Unstage(ctx context.Context, unit string) error {
 // CheckDevices is an error, a [*DeviceError], if PID 1 would find at one of the paths what
 // no unit can have. The broker itself does not see the host's /dev.
 func (c Client) CheckDevices(ctx context.Context, paths []string) error {
-	if err := c.call(ctx, request{Devices: paths}, nil); err != nil {
+	if _, err := c.call(ctx, request{Devices: paths}, nil); err != nil {
 		return fmt.Errorf("cannot look at the devices: %w", err)
 	}
 	return nil
@@ -70,40 +72,39 @@ func (c Client) Staged() ([]string, error) {
 	return units, err
 }
 
-func (c Client) call(ctx context.Context, r request, fds []int) error {
+func (c Client) call(ctx context.Context, r request, fds []int) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var d net.Dialer
 	dialed, err := d.DialContext(ctx, "unixpacket", c.Socket)
 	if err != nil {
-		return fmt.Errorf("cannot reach systemd-brokerd-mounts.service: %w", err)
+		return a, fmt.Errorf("cannot reach systemd-brokerd-mounts.service: %w", err)
 	}
 	defer dialed.Close() //nolint:errcheck // nothing is lost
 	conn, ok := dialed.(*net.UnixConn)
 	if !ok {
-		return fmt.Errorf("cannot send descriptors over a %T", dialed)
+		return a, fmt.Errorf("cannot send descriptors over a %T", dialed)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
-			return err
+			return a, err
 		}
 	}
 	if err := send(conn, r, fds...); err != nil {
-		return fmt.Errorf("cannot ask systemd-brokerd-mounts.service: %w", err)
+		return a, fmt.Errorf("cannot ask systemd-brokerd-mounts.service: %w", err)
 	}
-	var a answer
 	got, err := receive(conn, &a)
 	closeAll(got)
 	if err != nil {
-		return fmt.Errorf("systemd-brokerd-mounts.service gave no answer: %w", err)
+		return a, fmt.Errorf("systemd-brokerd-mounts.service gave no answer: %w", err)
 	}
 	switch {
 	case a.ReadOnly != nil:
-		return a.ReadOnly
+		return a, a.ReadOnly
 	case a.Device != nil:
-		return a.Device
+		return a, a.Device
 	case a.Error != "":
-		return errors.New(a.Error)
+		return a, errors.New(a.Error)
 	}
-	return nil
+	return a, nil
 }

@@ -22,6 +22,8 @@ type mappings struct {
 	from *namespaces
 	made map[mapping]*loan
 	log  *slog.Logger
+	// unmapped: something could not be mapped.
+	unmapped bool
 }
 
 func (m *mappings) close() {
@@ -73,16 +75,19 @@ func (m *mappings) apply(tree, fd int, u User) error {
 		return err
 	}
 	if st.Uid == 0 || st.Gid == 0 {
+		m.unmapped = true
 		return nil
 	}
 	ns, err := m.namespace(mapping{st.Uid, st.Gid, u})
 	if err != nil || ns == nil {
+		m.unmapped = true
 		return err
 	}
 	err = setMapping(tree, ns.File)
 	if cannotMap(err) {
 		m.log.Info("directories are not mapped: their file system has no id mapping, or their mount has one already; what the task leaves is opened by its own user",
 			slog.String("file_system", fileSystem(fd)), slog.Any("error", err))
+		m.unmapped = true
 		return nil
 	}
 	if err != nil {

@@ -37,6 +37,8 @@ type answer struct {
 	// ReadOnly or Device is set if that is why.
 	ReadOnly *ReadOnlyError `json:"read_only,omitempty"`
 	Device   *DeviceError   `json:"device,omitempty"`
+	// Unmapped says that something which was to be mapped is mounted as it is.
+	Unmapped bool `json:"unmapped,omitempty"`
 }
 
 // ReadOnlyError is a mount that a unit was to write to, on what nobody can write to. A

@@ -118,10 +118,10 @@ func (s *Server) answer(conn *net.UnixConn) error {
 	if err == nil {
 		err = r.check(len(fds))
 	}
-	if err == nil {
-		err = s.do(&r, fds)
-	}
 	var a answer
+	if err == nil {
+		a.Unmapped, err = s.do(&r, fds)
+	}
 	if err != nil {
 		a.Error = err.Error()
 		a.ReadOnly, _ = errors.AsType[*ReadOnlyError](err)
@@ -174,24 +174,25 @@ func (s *Server) lock(unit string) (unlock func()) {
 	}
 }
 
-func (s *Server) do(r *request, fds []int) error {
+// do does what r asks for, and reports whether something could not be mapped.
+func (s *Server) do(r *request, fds []int) (unmapped bool, err error) {
 	if len(r.Devices) > 0 {
 		for _, path := range r.Devices {
 			if err := (hostDev{base: "/"}).check(path); err != nil {
-				return err
+				return false, err
 			}
 		}
-		return nil
+		return false, nil
 	}
 	defer s.lock(r.Unit)()
 	if err := s.unstage(r.Unit); err != nil {
-		return err
+		return false, err
 	}
 	if len(r.Mounts) == 0 {
-		return nil
+		return false, nil
 	}
 	if err := os.Mkdir(filepath.Join(s.dir, r.Unit), 0o700); err != nil {
-		return err
+		return false, err
 	}
 	crashpoint.Here("mounts/directory")
 	maps := mappings{from: &s.spare, log: s.log.With(slog.String("BROKER_UNIT", r.Unit))}
@@ -202,10 +203,10 @@ func (s *Server) do(r *request, fds []int) error {
 			err = &ReadOnlyError{i}
 		}
 		if err != nil {
-			return errors.Join(err, s.unstage(r.Unit))
+			return false, errors.Join(err, s.unstage(r.Unit))
 		}
 	}
-	return nil
+	return maps.unmapped, nil
 }
 
 // stage mounts the object of fd at target. The descriptor is of the sender's mount

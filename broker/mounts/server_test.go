@@ -105,7 +105,7 @@ const unit = "nomad-web-0123456789abcdef.service"
 
 func TestStage(t *testing.T) {
 	w := newWorld(t)
-	paths, err := w.Stage(t.Context(), unit, []Mount{
+	paths, _, err := w.Stage(t.Context(), unit, []Mount{
 		w.open(Mount{Path: "a/local", SameMount: true}),
 		w.open(Mount{Path: "b", ReadOnly: true}),
 		w.open(Mount{Path: "b/file"}),
@@ -155,14 +155,14 @@ func errorText(err error) string {
 // TestNextServerKnowsTheMounts: the one that made them may have died.
 func TestNextServerKnowsTheMounts(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b"})}); err != nil {
+	if _, _, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b"})}); err != nil {
 		t.Fatal(err)
 	}
 	next, err := NewServer(w.Dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := next.do(&request{Unit: unit}, nil); err != nil {
+	if _, err := next.do(&request{Unit: unit}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if units, _ := w.Staged(); len(units) != 0 {
@@ -202,7 +202,7 @@ func TestWhatWasExchangedIsNotMounted(t *testing.T) {
 			if err := exchange(w); err != nil {
 				t.Fatal(err)
 			}
-			if paths, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b"}), m}); err == nil {
+			if paths, _, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b"}), m}); err == nil {
 				t.Errorf("%v are mounted all the same", paths)
 			}
 			if units, _ := w.Staged(); len(units) != 0 {
@@ -221,14 +221,14 @@ func TestReadOnlyIsNotWrittenTo(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = unix.Unmount(place, unix.MNT_DETACH) })
 	a := w.open(Mount{Path: "a/local"})
-	_, err := w.Stage(t.Context(), unit, []Mount{a, w.open(Mount{Path: "b"})})
+	_, _, err := w.Stage(t.Context(), unit, []Mount{a, w.open(Mount{Path: "b"})})
 	if ro, is := errors.AsType[*ReadOnlyError](err); !is || ro.N != 1 {
 		t.Errorf("got %v, want that of mount 1", err)
 	}
 	if units, _ := w.Staged(); len(units) != 0 {
 		t.Errorf("there are mounts of %v", units)
 	}
-	if _, err := w.Stage(t.Context(), unit, []Mount{a, w.open(Mount{Path: "b", ReadOnly: true})}); err != nil {
+	if _, _, err := w.Stage(t.Context(), unit, []Mount{a, w.open(Mount{Path: "b", ReadOnly: true})}); err != nil {
 		t.Errorf("to read: %v", err)
 	}
 }
@@ -277,7 +277,7 @@ func TestBadRequests(t *testing.T) {
 		"a descriptor of other file": {unit, []Mount{{Root: w.root, Path: "a", FD: good.FD}}, "not what it was"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := w.Stage(t.Context(), tt.unit, tt.mounts)
+			_, _, err := w.Stage(t.Context(), tt.unit, tt.mounts)
 			if !strings.Contains(errorText(err), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -328,7 +328,7 @@ func TestIDsAreMapped(t *testing.T) {
 		}
 	}
 	to := &User{UID: 61200, GID: 61201}
-	paths, err := w.Stage(t.Context(), unit, []Mount{
+	paths, unmapped, err := w.Stage(t.Context(), unit, []Mount{
 		w.open(Mount{Path: "a/local", Map: to}), w.open(Mount{Path: "b", Map: to}), w.open(Mount{Path: "a/local"}),
 	})
 	if err != nil {
@@ -342,7 +342,11 @@ func TestIDsAreMapped(t *testing.T) {
 		}
 		return [2]uint32{st.Uid, st.Gid}
 	}
-	if got := owner(paths[0]); got == [2]uint32{4242, 4243} {
+	got := owner(paths[0])
+	if unmapped != (got == [2]uint32{4242, 4243}) {
+		t.Errorf("it is said to be unmapped: %t; the owner is %v", unmapped, got)
+	}
+	if unmapped {
 		t.Skip("the file system of this host's temporary files maps no ids")
 	}
 	for path, want := range map[string][2]uint32{
@@ -354,11 +358,14 @@ func TestIDsAreMapped(t *testing.T) {
 			t.Errorf("%s belongs to %v, want %v", path, got, want)
 		}
 	}
+	if _, unmapped, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b", Map: to}), w.open(Mount{Path: "a", Map: to})}); !unmapped || err != nil {
+		t.Errorf("what is root's is said to be mapped, %v", err)
+	}
 }
 
 func TestNothingIsMappedToRoot(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b", Map: &User{GID: 5}})}); err == nil || !strings.Contains(err.Error(), "root's") {
+	if _, _, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b", Map: &User{GID: 5}})}); err == nil || !strings.Contains(err.Error(), "root's") {
 		t.Errorf("got %v", err)
 	}
 }

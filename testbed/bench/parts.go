@@ -82,7 +82,7 @@ func stage(b *bench, c mounts.Client, d *brokerv1.Directories, user *mounts.User
 		all = append(all, mounts.Mount{Root: allocRoot, Path: rel, SameMount: true, Map: user, FD: fd})
 	}
 	from := time.Now()
-	if _, err := c.Stage(b.ctx, "bench-part.service", all); err != nil {
+	if _, _, err := c.Stage(b.ctx, "bench-part.service", all); err != nil {
 		return 0, err
 	}
 	if _, err := os.Stat(mounts.Where(c.Dir, "bench-part.service", 0)); err != nil {

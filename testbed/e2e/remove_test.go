@@ -129,13 +129,52 @@ mkdir -m 700 data closed; touch data/file closed/file; chmod 600 closed/file; ch
 	}
 }
 
-// withoutMapping has directories not be mapped until the end of the test.
-func withoutMapping(t *testing.T) {
+// TestSessionIsMappedAsItsTask, or refused: also when the host lost its user namespaces,
+// or got them, since the task was started.
+func TestSessionIsMappedAsItsTask(t *testing.T) {
+	tk := script("umask 077; mkdir /local/own; echo x >/local/own/file; echo ready; exec sleep 600")
+	start := func(name string) *job {
+		j := submitAs(t, jobName(t)+name, tk)
+		j.await("running")
+		j.awaitLog("ready")
+		return j
+	}
+	owner := func(j *job, file string) string {
+		return run(t, "stat", "-c", "%u", filepath.Join("/var/lib/nomad/alloc", j.alloc, "task/local/own", file))
+	}
+	const session = "cat /local/own/file; echo y >/local/own/session"
+	mapped := start("-mapped")
+	withMapping := withoutMapping(t)
+	unmapped := start("-unmapped")
+	if owner(mapped, "file") != run(t, "id", "-u", "nomad") || owner(unmapped, "file") == owner(mapped, "file") {
+		t.Fatalf("on disk the files of the tasks belong to %s and %s", owner(mapped, "file"), owner(unmapped, "file"))
+	}
+	if out, err := mapped.session(session).CombinedOutput(); err == nil || !strings.Contains(string(out), "no user namespace left (sysctl user.max_user_namespaces)") {
+		t.Errorf("without user namespaces a session beside the mapped task gives %v: %s", err, out)
+	}
+	withMapping()
+	for _, j := range []*job{mapped, unmapped} {
+		if got := j.inTask(session); got != "x" {
+			t.Errorf("a session beside %s reads %q", j.id, got)
+		}
+		if owner(j, "session") != owner(j, "file") {
+			t.Errorf("on disk the file of a session beside %s belongs to %s, the task's to %s", j.id, owner(j, "session"), owner(j, "file"))
+		}
+		j.purge()
+		removed(t, filepath.Join("/var/lib/nomad/alloc", j.alloc))
+	}
+}
+
+// withoutMapping has directories not be mapped until the end of the test, or until
+// withMapping is called.
+func withoutMapping(t *testing.T) (withMapping func()) {
 	t.Helper()
 	namespaces := run(t, "sysctl", "-n", "user.max_user_namespaces")
-	t.Cleanup(func() { run(t, "sysctl", "-q", "-w", "user.max_user_namespaces="+namespaces) })
+	withMapping = func() { run(t, "sysctl", "-q", "-w", "user.max_user_namespaces="+namespaces) }
+	t.Cleanup(withMapping)
 	run(t, "sysctl", "-q", "-w", "user.max_user_namespaces=0")
 	run(t, "systemctl", "restart", "systemd-brokerd-mounts.service") // which had one ready
+	return withMapping
 }
 
 // removed has the agent collect garbage, and waits until alloc is gone.
