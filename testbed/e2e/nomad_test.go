@@ -41,7 +41,8 @@ type task struct {
 	Restarts    int  // that Nomad may do
 	Artifact    bool // fetch examples/hello into local/
 	Templates   []template
-	Volume      string // of the agent's configuration, at /data
+	Volume      string // of the agent, at /data
+	ReadOnly    bool   // is the mount of the volume
 	Identities  []map[string]any
 	Port        string // label of one that Nomad gives it
 }
@@ -158,7 +159,7 @@ func (tk task) job(id string) map[string]any {
 	}
 	if tk.Volume != "" {
 		group["Volumes"] = map[string]any{"volume": map[string]any{"Name": "volume", "Type": "host", "Source": tk.Volume}}
-		spec["VolumeMounts"] = []map[string]any{{"Volume": "volume", "Destination": "/data"}}
+		spec["VolumeMounts"] = []map[string]any{{"Volume": "volume", "Destination": "/data", "ReadOnly": tk.ReadOnly}}
 	}
 	return map[string]any{
 		"ID": id, "Name": id, "Type": kind, "Datacenters": []string{"*"},

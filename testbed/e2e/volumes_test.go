@@ -78,6 +78,30 @@ func TestVolumes(t *testing.T) {
 	}
 }
 
+// TestVolumeMountThatIsReadOnly of a volume that the policy lets the task write to.
+func TestVolumeMountThatIsReadOnly(t *testing.T) {
+	const given = "/opt/given"
+	if err := os.WriteFile(given, []byte("given"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(given) })
+	const writes = "cat /data/given; touch /data/new; echo x >/data/given; rm /data/given; mkdir /data/sub; touch /data"
+	tk := script("chmod 777 /opt 2>/dev/null; exec 2>&1; " + writes + "; echo ready; exec sleep 600")
+	tk.Volume, tk.ReadOnly = "opt", true
+	j := submit(t, tk)
+	j.await("running")
+	j.awaitLog("ready")
+	session, _ := j.session("exec 2>&1; " + writes).CombinedOutput()
+	for who, text := range map[string]string{"the task": j.logs("stdout"), "a session": string(session)} {
+		if !strings.HasPrefix(text, "given") || strings.Count(text, "Read-only file system") != 5 {
+			t.Errorf("%s prints, of five ways to write:\n%s", who, text)
+		}
+	}
+	if text, err := os.ReadFile(given); err != nil || string(text) != "given" {
+		t.Errorf("the file of the volume holds %q, %v", text, err)
+	}
+}
+
 func TestVolumesAreRefusedWithTheReason(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
