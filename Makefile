@@ -28,7 +28,7 @@ slow    := TestRealStartsDuringReexec|TestRealReadBack|TestStorm|TestRaces|TestW
 # Run on the other distro only, unless ALL=1 or RUN names them: what is Nomad's, the
 # driver's or the policy's alone is the same on each systemd.
 skip_on_bookworm := TestTaskInItsUsersManager|TestRestartFindsItsModes|TestMigratedJobRuns|TestSwapLimitBites|TestBadInput|TestPolicyMatchers|TestVolumesAreRefused|TestUsersManagerIsRefused|TestProgramThatOthersCanChange|TestJobsOutwait|TestDeniedJobGetsItsRule|TestExecIsRefused|TestLinesToTheJournal|TestAgentInAContainer|TestAllocSignal|TestLogIsExact|TestSocketsTellUsersApart
-skip_on_trixie   := TestExecEnds|TestLogCollectorDies|TestAgentRemovesWhatALostTaskLeft|TestProofOfIdentity|TestDirectivesAreRefused|TestLongKillTimeout|TestUnitThatNoTaskKnows|TestUnitsThatVanished|TestPolicyTools|TestTemplateThatChanges|TestPolicyFollows|TestExitIsToldLater|TestLogOfEachRun|TestStopSends|TestStopKills|TestExitCodeReaches|TestSignalReaches|TestTutorialIsTrue|TestHostilePolicyFiles|TestSessionIsMapped|TestVolumeMountThatIsReadOnly
+skip_on_trixie   := TestExecEnds|TestLogCollectorDies|TestAgentRemovesWhatALostTaskLeft|TestProofOfIdentity|TestDirectivesAreRefused|TestLongKillTimeout|TestUnitThatNoTaskKnows|TestUnitsThatVanished|TestPolicyTools|TestTemplateThatChanges|TestPolicyFollows|TestExitIsToldLater|TestLogOfEachRun|TestStopSends|TestStopKills|TestExitCodeReaches|TestSignalReaches|TestTutorialIsTrue|TestHostilePolicyFiles|TestSessionIsMapped|TestDynamicVolume|TestVolumeMountThatIsReadOnly
 skip    := $(if $(RUN)$(ALL),,$(slow)|$(skip_on_$(DISTRO)))
 # testargs: -test.short tries fewer values where neither RUN nor ALL is given.
 # The last test reboots the VM: unless RUN names others.
