@@ -27,7 +27,7 @@ cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-sy
 slow    := TestRealStartsDuringReexec|TestRealReadBack|TestStorm|TestRaces|TestWindows|TestEachCapability|TestBrokerDiesAtEachStep|TestFault|TestUnitOfAnAdministrator|TestEndOfATaskInItsUsersManager|TestNothingSurvivesATaskInItsUsersManager|TestHostileStringsAcrossReload
 # Run on the other distro only, unless ALL=1 or RUN names them: what is Nomad's, the
 # driver's or the policy's alone is the same on each systemd.
-skip_on_bookworm := TestTaskInItsUsersManager|TestRestartFindsItsModes|TestMigratedJobRuns|TestSwapLimitBites|TestBadInput|TestPolicyMatchers|TestVolumesAreRefused|TestUsersManagerIsRefused|TestProgramThatOthersCanChange|TestJobsOutwait|TestDeniedJobGetsItsRule|TestExecIsRefused|TestLinesToTheJournal|TestAgentInAContainer|TestAllocSignal|TestLogIsExact|TestSocketsTellUsersApart
+skip_on_bookworm := TestTaskInItsUsersManager|TestRestartFindsItsModes|TestMigratedJobRuns|TestSwapLimitBites|TestBadInput|TestPolicyMatchers|TestVolumesAreRefused|TestUsersManagerIsRefused|TestProgramThatOthersCanChange|TestJobsOutwait|TestDeniedJobGetsItsRule|TestExecIsRefused|TestLinesToTheJournal|TestAgentInAContainer|TestAllocSignal|TestLogIsExact|TestSocketsTellUsersApart|TestDeviceOfAPlugin
 skip_on_trixie   := TestExecEnds|TestLogCollectorDies|TestAgentRemovesWhatALostTaskLeft|TestProofOfIdentity|TestDirectivesAreRefused|TestLongKillTimeout|TestUnitThatNoTaskKnows|TestUnitsThatVanished|TestPolicyTools|TestTemplateThatChanges|TestPolicyFollows|TestExitIsToldLater|TestLogOfEachRun|TestStopSends|TestStopKills|TestExitCodeReaches|TestSignalReaches|TestTutorialIsTrue|TestHostilePolicyFiles|TestSessionIsMapped|TestDynamicVolume|TestVolumeMountThatIsReadOnly
 skip    := $(if $(RUN)$(ALL),,$(slow)|$(skip_on_$(DISTRO)))
 # testargs: -test.short tries fewer values where neither RUN nor ALL is given.
@@ -84,6 +84,7 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp ALL=1)
 	$(GO) -C testbed/harness test -c -tags e2e -o "$$dir/" .; \
 	CGO_ENABLED=0 $(GO) build -ldflags '-X main.version=9999.0.0' -o "$$dir/systemd-brokerd-next" ./cmd/systemd-brokerd; \
 	CGO_ENABLED=0 $(GO) build -tags crashpoint -o "$$dir/systemd-brokerd-crash" ./cmd/systemd-brokerd; \
+	CGO_ENABLED=0 $(GO) build -o "$$dir/" ./testbed/device; \
 	testbed/run --distro $(DISTRO) --copy "$$dir" --boots $(if $(reboot),2,1) -- sh -c '\
 		if [ $$TESTBED_BOOT = 2 ]; then E2E_REBOOT=after exec ./e2e.test $(testargs) TestReboot; fi; \
 		./systemd.test $(testargs) "$(or $(RUN),TestReal)" $(if $(skip),-test.skip "$(skip)"); systemd=$$?; \

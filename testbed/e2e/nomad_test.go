@@ -43,6 +43,7 @@ type task struct {
 	Templates   []template
 	Volume      string // of the agent, at /data
 	ReadOnly    bool   // is the mount of the volume
+	Device      string // of a plugin of the agent
 	Identities  []map[string]any
 	Port        string // label of one that Nomad gives it
 }
@@ -123,6 +124,9 @@ func (tk task) job(id string) map[string]any {
 		"KillTimeout":   int64(tk.KillTimeout),
 		"RestartPolicy": map[string]any{"Attempts": tk.Restarts, "Mode": "fail", "Delay": int64(time.Second), "Interval": int64(time.Hour)},
 		"LogConfig":     map[string]any{"MaxFiles": 2, "MaxFileSizeMB": 10},
+	}
+	if tk.Device != "" {
+		resources["Devices"] = []map[string]any{{"Name": tk.Device, "Count": 1}}
 	}
 	if len(tk.Identities) > 0 {
 		spec["Identities"] = tk.Identities

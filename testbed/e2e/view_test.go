@@ -15,10 +15,9 @@ import (
 // It returns a root hash of dm-verity, and one of something else.
 func prepareFiles(t *testing.T) (hash, other string) {
 	t.Helper()
+	makeDevice(t)
 	run(t, "sh", "-ec", `
-mkdir -p /srv/e2e/images/tree; cd /srv/e2e
-[ -e /dev/e2e ] || mknod -m 666 /dev/e2e b $(stat -c "%Hr %Lr" /dev/vda)
-cd images; cp /srv/artifacts/hello tree/hello
+mkdir -p /srv/e2e/images/tree; cd /srv/e2e/images; cp /srv/artifacts/hello tree/hello
 (cd tree; mkdir -p alloc local secrets proc sys dev run tmp var/tmp usr etc root)
 echo broken >corrupt; chmod 755 tree; chmod 644 corrupt
 mksquashfs tree squashfs -quiet -no-progress -noappend >/dev/null
@@ -28,6 +27,12 @@ cp squashfs verity; veritysetup format verity verity.verity | sed -n 's/^Root ha
 chmod 644 squashfs erofs ext4 verity verity.verity`)
 	hash = run(t, "cat", "/srv/e2e/images/roothash")
 	return hash, strings.NewReplacer("0", "1", "1", "0").Replace(hash)
+}
+
+// makeDevice makes the device that the tests' policy lets tasks have.
+func makeDevice(t *testing.T) {
+	t.Helper()
+	run(t, "sh", "-ec", `[ -e /dev/e2e ] || mknod -m 666 /dev/e2e b $(stat -c "%Hr %Lr" /dev/vda)`)
 }
 
 // TestViews: what a task sees with each key, and what it cannot do there.

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MPL-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"regexp"
+	"testing"
+)
+
+// TestDeviceOfAPlugin: what a device plugin of the agent reserves for a task is in its
+// view, with the rights that the plugin names, and nothing else is.
+func TestDeviceOfAPlugin(t *testing.T) {
+	const plugin, config = "/usr/libexec/nomad/plugins/e2e-device", "/etc/nomad.d/e2e-device.hcl"
+	makeDevice(t)
+	restarted := func() { run(t, "systemctl", "restart", "nomad.service"); driverHealth(t, healthy) }
+	t.Cleanup(func() { run(t, "rm", plugin, config); restarted() })
+	run(t, "install", "-m", "0755", "./device", plugin)
+	if err := os.WriteFile(config, []byte(`plugin "e2e-device" {}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	restarted()
+	tk := script(`exec 2>&1; echo "env=$E2E_DEVICE"; head -c 3 /dev/e2e | wc -c; sh -c ': >>/dev/e2e'; ls /dev/vda; echo ready; exec sleep 600`)
+	tk.Device = "e2e/block/disk"
+	j := submit(t, tk)
+	j.await("running")
+	out := j.awaitLog("ready")
+	if !regexp.MustCompile(`\Aenv=/dev/e2e\n3\n.*/dev/e2e: Operation not permitted\n.*vda.: No such file`).MatchString(out) {
+		t.Errorf("it prints:\n%s", out)
+	}
+	if is := show(t, j.unit(), "DeviceAllow")["DeviceAllow"]; is != "/dev/e2e r" {
+		t.Errorf("it may use %q", is)
+	}
+}
