@@ -44,6 +44,7 @@ type task struct {
 	Volume      string // of the agent, at /data
 	ReadOnly    bool   // is the mount of the volume
 	Device      string // of a plugin of the agent
+	Vault       string // the role for its token
 	Identities  []map[string]any
 	Port        string // label of one that Nomad gives it
 }
@@ -127,6 +128,9 @@ func (tk task) job(id string) map[string]any {
 	}
 	if tk.Device != "" {
 		resources["Devices"] = []map[string]any{{"Name": tk.Device, "Count": 1}}
+	}
+	if tk.Vault != "" {
+		spec["Vault"] = map[string]any{"Role": tk.Vault}
 	}
 	if len(tk.Identities) > 0 {
 		spec["Identities"] = tk.Identities

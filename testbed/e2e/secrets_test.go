@@ -93,6 +93,18 @@ func TestSecretsAreHiddenFromOtherUsers(t *testing.T) {
 	if got := j.inTask(`cat "$CREDENTIALS_DIRECTORY/inline" "$CREDENTIALS_DIRECTORY/source" | sha256sum | cut -d" " -f1`); got != (inline + file).sum() {
 		t.Errorf("a session reads other credentials")
 	}
+	j.hides(env, file, inline)
+	// Root finds each of them in the places that are for the task alone: so would
+	// alice, if she could read there.
+	for what, c := range map[string]canary{"/proc/*/environ": env, "/run/credentials/*/inline": inline, "/run/credentials/*/source": file, "/var/lib/nomad/alloc/*/task/secrets/key": file} {
+		isIn(t, what, c)
+	}
+}
+
+// hides looks for secrets of the task where users of the host can read.
+func (j *job) hides(canaries ...canary) {
+	t := j.t
+	t.Helper()
 	const manager = "busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager GetUnit s "
 	all := "busctl call org.freedesktop.systemd1 " + strings.Split(run(t, "sh", "-c", manager+j.unit()), `"`)[1] +
 		" org.freedesktop.DBus.Properties GetAll s org.freedesktop.systemd1."
@@ -106,28 +118,29 @@ func TestSecretsAreHiddenFromOtherUsers(t *testing.T) {
 	}
 	run(t, "journalctl", "--sync")
 	for what, shell := range places {
-		found(t, what+", which root reads", shell, run(t, "sh", "-c", "("+shell+") 2>/dev/null; true"), env, file, inline)
+		found(t, what+", which root reads", shell, run(t, "sh", "-c", "("+shell+") 2>/dev/null; true"), canaries...)
 	}
 	// What a user reads of the unit is what was looked at.
 	for _, what := range []string{"systemctl", "D-Bus", "what systemd writes"} {
-		if text, err := asUser("alice", places[what]); !strings.Contains(text, "LoadCredential") {
+		if text, err := asUser("alice", places[what]); !strings.Contains(text, "RootDirectory") {
 			t.Errorf("alice reads nothing of the unit in %s: %v", what, err)
 		}
 	}
 	places["/proc"] = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/mountinfo"
 	places["the credentials"] = "grep -ras . /run/credentials"
 	places["the task's view"] = fmt.Sprintf("grep -ras . /proc/%d/root/secrets /proc/%[1]d/root/run /proc/%[1]d/cwd/", j.pid())
-	places["the data directory"] = "grep -ras . /var/lib/nomad; cat /var/lib/nomad/alloc/" + j.alloc + "/task/secrets/key"
+	places["the data directory"] = "grep -ras . /var/lib/nomad; for f in secrets/key secrets/vault_token private/vault_token; do cat /var/lib/nomad/alloc/" + j.alloc + "/task/$f; done"
 	for what, shell := range places {
 		text, _ := asUser("alice", shell)
-		found(t, what+", which alice reads", shell, text, env, file, inline)
+		found(t, what+", which alice reads", shell, text, canaries...)
 	}
-	// Root finds each of them in the places that are for the task alone: so would
-	// alice, if she could read there.
-	for what, c := range map[string]canary{"/proc/*/environ": env, "/run/credentials/*/inline": inline, "/run/credentials/*/source": file, "/var/lib/nomad/alloc/*/task/secrets/key": file} {
-		if text, _ := exec.Command("sh", "-c", "cat "+what).Output(); !c.in(string(text)) {
-			t.Errorf("not even root finds it in %s", what)
-		}
+}
+
+// isIn fails the test unless root finds the canary in files.
+func isIn(t *testing.T, files string, c canary) {
+	t.Helper()
+	if text, _ := exec.Command("sh", "-c", "cat "+files).Output(); !c.in(string(text)) {
+		t.Errorf("not even root finds it in %s", files)
 	}
 }
 
