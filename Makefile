@@ -22,9 +22,9 @@ export GOTOOLCHAIN := local
 cache   := $(or $(TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nomad-systemd-driver)
 # Run with ALL=1, or when RUN names them: a minute of re-executions of PID 1, a unit for
 # each of a thousand values, minutes of storms, races, faults, of a broker that dies, of one
-# that lacks capabilities, of tasks that end in a manager of a user, and of each hostile
-# string in each place of a request.
-slow    := TestRealStartsDuringReexec|TestRealReadBack|TestStorm|TestRaces|TestWindows|TestEachCapability|TestBrokerDiesAtEachStep|TestFault|TestUnitOfAnAdministrator|TestEndOfATaskInItsUsersManager|TestNothingSurvivesATaskInItsUsersManager|TestHostileStringsAcrossReload
+# that lacks capabilities, of tasks that end in a manager of a user, of each file system,
+# and of each hostile string in each place of a request.
+slow    := TestRealStartsDuringReexec|TestRealReadBack|TestStorm|TestRaces|TestWindows|TestEachCapability|TestBrokerDiesAtEachStep|TestFault|TestUnitOfAnAdministrator|TestEndOfATaskInItsUsersManager|TestNothingSurvivesATaskInItsUsersManager|TestHostileStringsAcrossReload|TestFileSystems
 # Run on the other distro only, unless ALL=1 or RUN names them: what is Nomad's, the
 # driver's or the policy's alone is the same on each systemd.
 skip_on_bookworm := TestTaskInItsUsersManager|TestRestartFindsItsModes|TestMigratedJobRuns|TestSwapLimitBites|TestBadInput|TestPolicyMatchers|TestVolumesAreRefused|TestUsersManagerIsRefused|TestProgramThatOthersCanChange|TestJobsOutwait|TestDeniedJobGetsItsRule|TestExecIsRefused|TestLinesToTheJournal|TestAgentInAContainer|TestAllocSignal|TestLogIsExact|TestSocketsTellUsersApart|TestDeviceOfAPlugin|TestVaultToken
