@@ -65,9 +65,9 @@ func TestRaces(t *testing.T) {
 	}
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-28s %-10s %9s %7s %8s\n", "operation", "attack", "changes", "starts", "refusals")
-	started := 0
+	asked, started := 0, 0
 	for _, op := range operations {
-		refused := 0
+		before, refused := asked, 0
 		for _, attack := range op.spinners {
 			t.Run(op.name+"/"+attack, func(t *testing.T) {
 				s := newSite(t)
@@ -96,15 +96,15 @@ func TestRaces(t *testing.T) {
 					t.Errorf("mounts that nobody else can see refuse %d starts", refusals)
 				}
 				if attack != "mount" {
-					started, refused = started+starts, refused+refusals
+					asked, started, refused = asked+rounds, started+starts, refused+refusals
 				}
 			})
 		}
-		if refused == 0 {
+		if refused == 0 && asked > before {
 			t.Errorf("%s: the race was never near: nothing is refused", op.name)
 		}
 	}
-	if started == 0 {
+	if started == 0 && asked > 0 {
 		t.Error("the races were never near: all is refused")
 	}
 	t.Logf("What the client changed while the broker took it:\n%s", table.String())
