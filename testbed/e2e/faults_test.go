@@ -84,7 +84,7 @@ func TestFaultNoMemory(t *testing.T) {
 	api := brokerAs(t, nomad, group)
 	h := sleeper(t, api, raceDirectories(t, nomad, group))
 	program, broker := show(t, h.GetUnit(), "MainPID")["MainPID"], mainPID(t, brokerService)
-	largeCalls(t, 60, 64)
+	largeCalls(t, nomad, group, 60, 64)
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) { // until systemd has started the next
 		now := show(t, brokerService, "MainPID", "ActiveState")
 		if now["ActiveState"] == "active" && now["MainPID"] != "0" && mainPID(t, brokerService) != broker {
