@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"crypto/rand"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -81,12 +82,12 @@ func TestVolumes(t *testing.T) {
 // TestVolumeMountThatIsReadOnly of a volume that the policy lets the task write to.
 func TestVolumeMountThatIsReadOnly(t *testing.T) {
 	const given = "/opt/given"
-	if err := os.WriteFile(given, []byte("given"), 0o666); err != nil {
+	if err := errors.Join(os.WriteFile(given, []byte("given"), 0o666), os.Chmod(given, 0o666), os.Chmod("/opt", 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(given) })
 	const writes = "cat /data/given; touch /data/new; echo x >/data/given; rm /data/given; mkdir /data/sub; touch /data"
-	tk := script("chmod 777 /opt 2>/dev/null; exec 2>&1; " + writes + "; echo ready; exec sleep 600")
+	tk := script("exec 2>&1; " + writes + "; echo ready; exec sleep 600")
 	tk.Volume, tk.ReadOnly = "opt", true
 	j := submit(t, tk)
 	j.await("running")
