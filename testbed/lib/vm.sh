@@ -105,7 +105,7 @@ stop_vm() {
 # wait_booted SECONDS [TIMES]: until the guest has said so on its serial console.
 wait_booted() {
 	local deadline=$((SECONDS + $1))
-	until [ "$(grep -c TESTBED-READY "$vm/console.log" 2>/dev/null)" -ge "${2:-1}" ]; do
+	until [ "0$(grep -cs TESTBED-READY "$vm/console.log")" -ge "${2:-1}" ]; do # 0: it may not be there yet
 		[ ! -e "$vm/exited" ] && [ "$SECONDS" -lt "$deadline" ] || return 1
 		read -r -t 0.1 <&8 || true
 	done
