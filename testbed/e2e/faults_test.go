@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
@@ -98,6 +100,30 @@ func TestFaultNoMemory(t *testing.T) {
 		t.Errorf("the next broker does not answer: %v", err)
 	}
 	goesOn(t, brokerAs(t, nomad, group), h, program)
+}
+
+// TestFaultNoSpace: while /run is full nothing starts, and the caller is told why; what
+// runs goes on and can be ended (G17).
+func TestFaultNoSpace(t *testing.T) {
+	nomad, group := idOf(t, "-u", "nomad"), idOf(t, "-g", "nomad")
+	api, dirs := brokerAs(t, nomad, group), raceDirectories(t, nomad, group)
+	h := sleeper(t, api, dirs)
+	program, broker := show(t, h.GetUnit(), "MainPID")["MainPID"], mainPID(t, brokerService)
+	const filler = "/run/e2e-filler"
+	room := func() { run(t, "rm", "-f", filler) }
+	t.Cleanup(room)
+	run(t, "sh", "-c", "cat /dev/zero >"+filler+" 2>/dev/null; test -s "+filler)
+	if err := tick(t, nomad, group, dirs); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no space left on device") || !strings.Contains(err.Error(), "see df /run") {
+		t.Errorf("a start without room in /run gives %v", err)
+	}
+	goesOn(t, api, h, program)
+	room()
+	if err := tick(t, nomad, group, dirs); err != nil {
+		t.Errorf("a start with room again: %v", err)
+	}
+	if now := mainPID(t, brokerService); now != broker {
+		t.Errorf("the broker was %d and is %d", broker, now)
+	}
 }
 
 // TestFaultClockJumps: by a day and back, while a unit runs (J8).
