@@ -5,6 +5,7 @@ package broker
 import (
 	"encoding/hex"
 	"regexp"
+	"slices"
 	"strings"
 
 	"nomad-systemd-driver/broker/policy"
@@ -45,6 +46,9 @@ func checkRootfs(s *brokerv1.UnitSpec) error {
 	}
 	if !image {
 		return nil
+	}
+	if r.GetVerityRootHash() != "" && slices.ContainsFunc(s.GetDirectives(), func(d *brokerv1.Directive) bool { return d.GetName() == "PrivateIPC" }) {
+		return invalid("directives", "PrivateIPC= cannot be set for an image with a root hash: systemd opens it in the host's IPC namespace only")
 	}
 	if r.GetVeritySignature() != "" {
 		if r.GetVerityRootHash() == "" {

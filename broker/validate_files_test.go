@@ -9,6 +9,19 @@ import (
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
+// TestImageWithAHashTakesNoPrivateIPC: the start would wait for udev in vain.
+func TestImageWithAHashTakesNoPrivateIPC(t *testing.T) {
+	for hash, good := range map[string]bool{"": true, strings.Repeat("0a", 32): false} {
+		s := &brokerv1.UnitSpec{
+			Rootfs:     &brokerv1.Rootfs{Kind: brokerv1.Rootfs_KIND_IMAGE, Image: "/srv/i", VerityRootHash: hash},
+			Directives: []*brokerv1.Directive{{Name: "PrivateIPC", Values: []string{"yes"}}},
+		}
+		if err := checkFiles(s); (err == nil) != good {
+			t.Errorf("with hash %q: %v", hash, err)
+		}
+	}
+}
+
 func TestFilesAreChecked(t *testing.T) {
 	image := func(path, hash string) *brokerv1.Rootfs {
 		return &brokerv1.Rootfs{Kind: brokerv1.Rootfs_KIND_IMAGE, Image: path, VerityRootHash: hash}

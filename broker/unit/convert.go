@@ -148,6 +148,7 @@ func From(d *policy.Decision, h Host) (*Unit, error) {
 	}
 	values = append(values, memory...)
 	values = append(values, noURing(values))
+	values = append(values, ipc(h)...)
 	if h.Systemd >= logSocketsSince {
 		values = append(values, boolean("BindLogSockets", false))
 	}

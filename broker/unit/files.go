@@ -54,6 +54,17 @@ func rootOf(h Host) ([]Property, error) {
 	return props, nil
 }
 
+// ipc leaves a unit whose image has a root hash in the host's IPC namespace. systemd would
+// make the unit's own before it opens the image; device-mapper then waits, for udev to have
+// seen the image's device, on a System V semaphore that udev does not find there
+// (dm_udev_wait of libdevmapper), and the start of the first unit of an image times out.
+func ipc(h Host) []Property {
+	if h.RootHash == "" {
+		return nil
+	}
+	return []Property{boolean("PrivateIPC", false)}
+}
+
 // hidden are the host's paths that no unit sees, whatever its root shows. They
 // come after all others: an empty line of a directive would lift them.
 func hidden(h Host) []Property {

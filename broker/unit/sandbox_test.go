@@ -4,6 +4,7 @@ package unit
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -102,6 +103,29 @@ func TestSharedMemoryIsTheUnitsOwn(t *testing.T) {
 		// A list of another type than the job's could not be compared with PID 1's.
 		if got = append(tt.values, got...); len(got) > 0 && len(Differences(got, nil)) == 0 {
 			t.Errorf("%s: nothing is compared", tt.name)
+		}
+	}
+}
+
+// TestImageWithARootHashIsOpenedInTheHostsIPC, whatever the profile says: the start would
+// wait for udev in vain.
+func TestImageWithARootHashIsOpenedInTheHostsIPC(t *testing.T) {
+	d := decide(t, testPolicy(t), "testdata/minimal.json")
+	for hash, want := range map[string]bool{"": true, strings.Repeat("0a", 32): false} {
+		h := host
+		h.Image, h.RootHash = "/staged/6", hash
+		u, err := From(d, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var own bool
+		for _, p := range u.properties {
+			if p.Name == "PrivateIPC" {
+				own, _ = p.Value.Value().(bool)
+			}
+		}
+		if own != want {
+			t.Errorf("with hash %q PrivateIPC=%t, want %t", hash, own, want)
 		}
 	}
 }
