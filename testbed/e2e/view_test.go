@@ -38,8 +38,7 @@ func makeDevice(t *testing.T) {
 // TestViews: what a task sees with each key, and what it cannot do there.
 func TestViews(t *testing.T) {
 	hash, otherHash := prepareFiles(t)
-	// First, with nothing beside them: emulated, udev takes up to their timeout for their
-	// block devices if it has to share the processors.
+	// Each is the first with its root hash, the one for which systemd waits for udev.
 	for _, tt := range []struct{ name, hash, want string }{
 		{"an image that fits its root hash", hash, "root: /alloc /dev /etc /hello /local /proc"},
 		{"an image that does not fit its root hash", otherHash, "does not match its root hash"},
