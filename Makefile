@@ -94,7 +94,8 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp ALL=1)
 		NOMAD_TEST_LOG_LEVEL=off setpriv --reuid nomad --regid nomad --init-groups ./harness.test $(testargs) "$(RUN)" && \
 		$(if $(reboot),E2E_REBOOT=before ./e2e.test $(testargs) TestReboot &&) exit $$((systemd + directive + tutorial + e2e))'
 
-# Figures worth keeping go where the report reads them.
+# Figures worth keeping go where the report reads them. A comma would end an argument.
+comma   := ,
 figures = $(if $(QUICK),bin/performance,docs/performance)
 bench: cc ## measure against peers in a VM, an hour; report in docs/performance (DISTRO=… QUICK=1 ONLY=… UNITS=1000 ROUNDS=10)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; mkdir -p $(figures); \
@@ -103,7 +104,7 @@ bench: cc ## measure against peers in a VM, an hour; report in docs/performance 
 		-o "$$dir/nomad" github.com/hashicorp/nomad; \
 	$(GO) -C testbed/bench build -o "$$dir/" . ./worker; $(GO) -C testbed/bench build -o "$(CURDIR)/bin/bench-report" ./report; \
 	from=$$(cut -d' ' -f1-3 /proc/loadavg); \
-	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- ./bench $(if $(QUICK),-quick) $(if $(ONLY),-only machine,$(ONLY)) \
+	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- ./bench $(if $(QUICK),-quick) $(if $(ONLY),-only "machine$(comma)$(ONLY)") \
 		$(if $(UNITS),-units $(UNITS)) $(if $(ROUNDS),-rounds $(ROUNDS)) >"$$dir/figures" || \
 		echo "some of it failed: see above; the report is of the rest"; \
 	echo "machine,\"host of $(or $(ONLY),all)\",load of $$(nproc) CPUs before: $$from; after: $$(cut -d' ' -f1-3 /proc/loadavg),0,0," >>"$$dir/figures"; \
