@@ -99,9 +99,11 @@ comma   := ,
 figures = $(if $(QUICK),bin/performance,docs/performance)
 bench: cc ## measure against peers in a VM, an hour; report in docs/performance (DISTRO=… QUICK=1 ONLY=… UNITS=1000 ROUNDS=10)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; mkdir -p $(figures); \
-	echo "building a Nomad with the exec driver (about 6 minutes, cached afterwards) …"; \
-	CGO_ENABLED=1 $(GO) -C testbed/nomad build -mod=readonly -tags netgo,osusergo -ldflags '-s -w -linkmode external -extldflags -static' \
-		-o "$$dir/nomad" github.com/hashicorp/nomad; \
+	if [ -n "$(if $(ONLY),$(findstring nomad,$(ONLY)),all)" ]; then \
+		echo "building a Nomad with the exec driver (about 6 minutes, cached afterwards) …"; \
+		CGO_ENABLED=1 $(GO) -C testbed/nomad build -mod=readonly -tags netgo,osusergo -ldflags '-s -w -linkmode external -extldflags -static' \
+			-o "$$dir/nomad" github.com/hashicorp/nomad; \
+	fi; \
 	$(GO) -C testbed/bench build -o "$$dir/" . ./worker; $(GO) -C testbed/bench build -o "$(CURDIR)/bin/bench-report" ./report; \
 	from=$$(cut -d' ' -f1-3 /proc/loadavg); \
 	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- ./bench $(if $(QUICK),-quick) $(if $(ONLY),-only "machine$(comma)$(ONLY)") \
