@@ -290,7 +290,7 @@ func (s *Server) run(
 	if err != nil {
 		return st, s.explainStart(ctx, d, r.unit, err)
 	}
-	if r.mapped != 0 && st.UID != r.mapped && st.UID != 0 && st.UID != invalidUID {
+	if r.mapped != 0 && st.UID != r.mapped && st.UID != 0 && st.UID != systemd.NoUID {
 		s.units.avoid(r.mapped)
 		return st, fmt.Errorf("systemd runs %s as uid %d, not as %d to which its directories are mapped, and which somebody else has got meanwhile: %w", r.unit, st.UID, r.mapped, errLeft)
 	}
