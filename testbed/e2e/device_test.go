@@ -5,7 +5,6 @@
 package e2e
 
 import (
-	"os"
 	"regexp"
 	"testing"
 )
@@ -13,15 +12,11 @@ import (
 // TestDeviceOfAPlugin: what a device plugin of the agent reserves for a task is in its
 // view, with the rights that the plugin names, and nothing else is.
 func TestDeviceOfAPlugin(t *testing.T) {
-	const plugin, config = "/usr/libexec/nomad/plugins/e2e-device", "/etc/nomad.d/e2e-device.hcl"
+	const plugin = "/usr/libexec/nomad/plugins/e2e-device"
 	makeDevice(t)
-	restarted := func() { run(t, "systemctl", "restart", "nomad.service"); driverHealth(t, healthy) }
-	t.Cleanup(func() { run(t, "rm", plugin, config); restarted() })
+	t.Cleanup(func() { run(t, "rm", plugin) })
 	run(t, "install", "-m", "0755", "./device", plugin)
-	if err := os.WriteFile(config, []byte(`plugin "e2e-device" {}`), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	restarted()
+	agentConfig(t, "e2e-device.hcl", `plugin "e2e-device" {}`)
 	tk := script(`exec 2>&1; echo "env=$E2E_DEVICE"; head -c 3 /dev/e2e | wc -c; sh -c ': >>/dev/e2e'; ls /dev/vda; echo ready; exec sleep 600`)
 	tk.Device = "e2e/block/disk"
 	j := submit(t, tk)

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net"
@@ -192,19 +191,14 @@ func handOverStorm(t *testing.T, uid, gid int) {
 			if i%5 == 0 {
 				fds = many
 			}
-			token := make([]byte, 32)
-			_, _ = rand.Read(token)
 			conn, err := connectAs(uid, gid, "unixpacket", fdsSocket)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			_ = conn.SetDeadline(time.Now().Add(stormBound))
-			if _, _, err := conn.WriteMsgUnix([]byte(hex.EncodeToString(token)), unix.UnixRights(fds...), nil); err == nil {
-				answer := make([]byte, 256)
-				if n, _ := conn.Read(answer); string(answer[:n]) == "ok" {
-					taken.Add(1)
-				}
+			if _, answer, err := hand(conn, fds...); err == nil && answer == "ok" {
+				taken.Add(1)
 			}
 			_ = conn.Close()
 		}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -60,34 +61,21 @@ func (s *site) canaries(t *testing.T, dir string, owner int) {
 	t.Helper()
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	for _, sub := range []string{"", "local", "secrets", "closed"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, sub, "canary"), []byte(canaryText), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.MkdirAll(filepath.Join(dir, sub), 0o755), os.WriteFile(filepath.Join(dir, sub, "canary"), []byte(canaryText), 0o644))
 	}
-	if err := os.Chmod(filepath.Join(dir, "closed"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chmod(filepath.Join(dir, "closed"), 0o700))
 	run(t, "chown", "-R", fmt.Sprint(owner), dir)
 }
 
 // theirs makes a directory of the client's, in a directory of its own below parent.
 func (s *site) theirs(t *testing.T, parent string) string {
 	t.Helper()
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(parent, 0o755))
 	dir, err := os.MkdirTemp(parent, "race")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	sub := filepath.Join(dir, "it")
-	if err := errors.Join(os.Mkdir(sub, 0o755), os.Chmod(dir, 0o755), os.Chown(dir, s.uid, s.gid), os.Chown(sub, s.uid, s.gid)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(sub, 0o755), os.Chmod(dir, 0o755), os.Chown(dir, s.uid, s.gid), os.Chown(sub, s.uid, s.gid))
 	return sub
 }
 
@@ -100,9 +88,7 @@ func (s *site) searches(t *testing.T, file string) {
 func (s *site) script(t *testing.T, text string) {
 	t.Helper()
 	script := filepath.Join(s.dirs.GetLocal(), "script")
-	if err := errors.Join(os.WriteFile(script, []byte("#!/bin/sh\n"+text+"\n"), 0o755), os.Chown(script, s.uid, s.gid)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(script, []byte("#!/bin/sh\n"+text+"\n"), 0o755), os.Chown(script, s.uid, s.gid))
 	s.spec.Command, s.spec.Args = "/local/script", nil
 }
 
@@ -110,9 +96,7 @@ func (s *site) script(t *testing.T, text string) {
 func (s *site) key(t *testing.T) {
 	t.Helper()
 	s.path, s.secret = filepath.Join(s.dirs.GetSecrets(), "key"), filepath.Join(s.secret, "canary")
-	if err := errors.Join(os.WriteFile(s.path, []byte("its own"), 0o600), os.Chown(s.path, s.uid, s.gid)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(s.path, []byte("its own"), 0o600), os.Chown(s.path, s.uid, s.gid))
 	s.searches(t, "$CREDENTIALS_DIRECTORY/key")
 	s.spec.Credentials = []*brokerv1.Credential{{Name: "key", From: &brokerv1.Credential_Source{Source: "/secrets/key"}}}
 }
@@ -167,17 +151,26 @@ func handOver(ctx context.Context, uid, gid int) (token string, err error) {
 		return "", err
 	}
 	defer conn.Close()
-	raw := make([]byte, 32)
-	_, _ = rand.Read(raw)
-	token = hex.EncodeToString(raw)
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
-	fd, answer := int(null.Fd()), make([]byte, 256)
-	_, _, err = conn.WriteMsgUnix([]byte(token), unix.UnixRights(fd, fd, fd), nil)
-	if n, _ := conn.Read(answer); err == nil && string(answer[:n]) != "ok" {
-		err = fmt.Errorf("the broker answers %q to a hand-over", answer[:n])
+	fd := int(null.Fd())
+	token, answer, err := hand(conn, fd, fd, fd)
+	if err == nil && answer != "ok" {
+		err = fmt.Errorf("the broker answers %q to a hand-over", answer)
 	}
 	return token, err
+}
+
+// hand sends descriptors with a token of theirs. The answer is empty if there is none.
+func hand(conn *net.UnixConn, fds ...int) (token, answer string, err error) {
+	raw, text := make([]byte, 32), make([]byte, 256)
+	_, _ = rand.Read(raw) // never fails (crypto/rand)
+	token = hex.EncodeToString(raw)
+	if _, _, err := conn.WriteMsgUnix([]byte(token), unix.UnixRights(fds...), nil); err != nil {
+		return token, "", err
+	}
+	n, _ := conn.Read(text)
+	return token, string(text[:n]), nil
 }
 
 // opens has units of alice's leave a directory, which is opened when they are gone: as

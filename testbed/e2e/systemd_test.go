@@ -135,6 +135,16 @@ func driverHealth(t *testing.T, good func(driverInfo) bool) driverInfo {
 	return n.Drivers["systemd"]
 }
 
+// agentConfig gives the agent one more file of configuration, until the end of the test.
+func agentConfig(t *testing.T, name, text string) {
+	t.Helper()
+	file := filepath.Join("/etc/nomad.d", name)
+	restarted := func() { run(t, "systemctl", "restart", "nomad.service"); driverHealth(t, healthy) }
+	t.Cleanup(func() { _ = os.Remove(file); restarted() })
+	must(t, os.WriteFile(file, []byte(text), 0o644))
+	restarted()
+}
+
 type node struct {
 	Status     string
 	Drivers    map[string]driverInfo

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 )
@@ -40,13 +39,7 @@ client {
 func TestVaultTokenIsHiddenFromOtherUsers(t *testing.T) {
 	token := newCanary()
 	vault(t, string(token))
-	const config = "/etc/nomad.d/vault.hcl"
-	restarted := func() { run(t, "systemctl", "restart", "nomad.service"); driverHealth(t, healthy) }
-	t.Cleanup(func() { _ = os.Remove(config); restarted() })
-	if err := os.WriteFile(config, []byte(vaultConfig), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	restarted()
+	agentConfig(t, "vault.hcl", vaultConfig)
 	tk := script(`sum() { sha256sum | cut -d' ' -f1; }
 echo "env-sum=$(printf %s "$VAULT_TOKEN" | sum)"; echo "file-sum=$(sum </secrets/vault_token)"; echo ready; exec sleep 600`)
 	tk.Vault = "e2e"

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
 // moments are steps of a start, in order, at which the broker, or the program that
@@ -35,8 +37,8 @@ func TestWindows(t *testing.T) {
 	}{
 		{"a symlink for a directory", "exchange", func(t *testing.T, s *site) { s.path = s.dirs.GetAlloc(); s.searches(t, "/alloc/canary") }, "mounts/directory", "start/credential"},
 		{"a directory of root's for a directory", "foreign", func(t *testing.T, s *site) { s.path = s.dirs.GetAlloc(); s.searches(t, "/alloc/canary") }, "mounts/directory", "start/credential"},
-		{"a symlink for a volume", "exchange", func(t *testing.T, s *site) { volumeOf(t, s) }, "mounts/moved", "start/credential"},
-		{"a FIFO for a volume", "fifo", func(t *testing.T, s *site) { volumeOf(t, s) }, "mounts/moved", "start/credential"},
+		{"a symlink for a volume", "exchange", func(t *testing.T, s *site) { s.volume(t, "/opt", &brokerv1.Volume{}) }, "mounts/moved", "start/credential"},
+		{"a FIFO for a volume", "fifo", func(t *testing.T, s *site) { s.volume(t, "/opt", &brokerv1.Volume{}) }, "mounts/moved", "start/credential"},
 		{"a symlink for an image", "exchange", func(t *testing.T, s *site) { s.image(t) }, "mounts/moved", "start/credential"},
 		{"a symlink for a credential", "exchange", func(t *testing.T, s *site) { s.key(t) }, "start/root", ""},
 		{"a FIFO for a credential", "fifo", func(t *testing.T, s *site) { s.key(t) }, "start/root", ""},
@@ -58,15 +60,6 @@ func TestWindows(t *testing.T) {
 					t.Errorf("the task exits with %d (-1: it is refused), want a refusal: %t", got, refused)
 				}
 			})
-		}
-	}
-}
-
-func volumeOf(t *testing.T, s *site) {
-	t.Helper()
-	for _, op := range operations {
-		if op.name == "volume" {
-			op.prepare(t, s)
 		}
 	}
 }
