@@ -212,6 +212,10 @@ func parseRights(oob []byte) (descriptors, error) {
 	}
 	var all descriptors
 	for _, m := range messages {
+		// ParseUnixRights reads past the end of a message that ends within a number.
+		if len(m.Data)%4 != 0 {
+			return all, fmt.Errorf("cannot read the descriptors: a message of %d bytes", len(m.Data))
+		}
 		fds, err := unix.ParseUnixRights(&m)
 		all = append(all, fds...)
 		if err != nil {
