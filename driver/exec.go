@@ -19,16 +19,53 @@ import (
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
-var _ drivers.ExecTaskStreamingDriver = (*Driver)(nil)
+var _ drivers.ExecTaskStreamingRawDriver = (*Driver)(nil)
 
 // cannotExecute is the exit code for a program that was not executed, as that of
 // shells.
 const cannotExecute = 126
 
-// ExecTaskStreaming implements drivers.ExecTaskStreamingDriver: alloc exec. What
-// goes wrong is written to standard error: an error of some length never reaches
-// the user, as Nomad puts it into a frame that holds 123 bytes (RFC 6455, 5.5).
-func (d *Driver) ExecTaskStreaming(ctx context.Context, id string, opts *drivers.ExecOptions) (*drivers.ExitResult, error) {
+// exitIsRead is how long an agent on a busy host may need to read the last messages
+// of a session.
+const exitIsRead = 3 * time.Second
+
+// ExecTaskStreamingRaw implements drivers.ExecTaskStreamingRawDriver: alloc exec.
+//
+// Nomad's own way from here to ExecTaskStreaming loses the exit code of a session
+// whenever input comes just as it ends, be it the command's heartbeat ("unexpected
+// EOF"; Nomad 1.11.3). Input for a program that has ended is no failure here, and the
+// call outlives its last message: the agent forgets what it has not read of a call
+// that ended before it sent input (plugins/drivers/client.go).
+func (d *Driver) ExecTaskStreamingRaw(ctx context.Context, id string, command []string, tty bool, stream drivers.ExecTaskStream) error {
+	opts, sent := drivers.StreamToExecOptions(ctx, command, tty, stream)
+	defer opts.Stdin.Close() //nolint:errcheck // ends what copies from it
+	result, err := d.execStreaming(ctx, id, opts)
+	_, _ = opts.Stdout.Close(), opts.Stderr.Close() // never fail (io.PipeWriter)
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-sent:
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := stream.Send(drivers.NewExecStreamingResponseExit(result.ExitCode)); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(exitIsRead):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// execStreaming is a session whose user reads what goes wrong on standard error: an
+// error of some length never reaches them, as Nomad puts it into a frame that holds
+// 123 bytes (RFC 6455, 5.5).
+func (d *Driver) execStreaming(ctx context.Context, id string, opts *drivers.ExecOptions) (*drivers.ExitResult, error) {
 	r, err := d.session(ctx, id, opts)
 	if err == nil || ctx.Err() != nil {
 		return r, err
@@ -43,7 +80,6 @@ func (d *Driver) ExecTaskStreaming(ctx context.Context, id string, opts *drivers
 // are pipes or a terminal of this process, handed over like the logs, so that
 // its data never passes through the broker.
 func (d *Driver) session(ctx context.Context, id string, opts *drivers.ExecOptions) (*drivers.ExitResult, error) {
-	defer opts.Stdin.Close() //nolint:errcheck // ends what copies from it
 	t, ok := d.task(id)
 	if !ok {
 		return nil, drivers.ErrTaskNotFound

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/nomad/plugins/drivers"
+	"github.com/hashicorp/nomad/plugins/drivers/proto"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -31,7 +32,7 @@ func (o *output) Write(p []byte) (int, error) {
 
 func (*output) Close() error { return nil }
 
-func TestExecTaskStreaming(t *testing.T) {
+func TestExecStreaming(t *testing.T) {
 	_, d, h := started(t)
 	tests := []struct {
 		name, script, stdin string
@@ -54,7 +55,7 @@ func TestExecTaskStreaming(t *testing.T) {
 			var stdout, stderr output
 			sizes := make(chan drivers.TerminalSize, 1)
 			sizes <- drivers.TerminalSize{Height: 24, Width: 80}
-			r, err := d.ExecTaskStreaming(ctx, h.Config.ID, &drivers.ExecOptions{
+			r, err := d.execStreaming(ctx, h.Config.ID, &drivers.ExecOptions{
 				Command: []string{"/bin/sh", "-c", tt.script}, Tty: tt.tty,
 				Stdin: io.NopCloser(strings.NewReader(tt.stdin)), Stdout: &stdout, Stderr: &stderr, ResizeCh: sizes,
 			})
@@ -65,6 +66,51 @@ func TestExecTaskStreaming(t *testing.T) {
 				t.Errorf("got %d %.80q %q, want %d %.80q %q", r.ExitCode, got, stderr.String(), tt.code, tt.stdout, tt.stderr)
 			}
 		})
+	}
+}
+
+// typing is the agent's side of a session in which keys are pressed all the time.
+type typing struct {
+	ctx  context.Context
+	exit chan int32
+}
+
+func (s typing) Recv() (*drivers.ExecTaskStreamingRequestMsg, error) {
+	if s.ctx.Err() != nil {
+		return nil, s.ctx.Err()
+	}
+	return &drivers.ExecTaskStreamingRequestMsg{Stdin: &proto.ExecTaskStreamingIOOperation{Data: []byte("x")}}, nil
+}
+
+func (s typing) Send(m *drivers.ExecTaskStreamingResponseMsg) error {
+	if m.GetExited() {
+		s.exit <- m.GetResult().GetExitCode()
+	}
+	return nil
+}
+
+func TestExitCodeOfASessionWithInputAtItsEnd(t *testing.T) {
+	_, d, h := started(t)
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		s := typing{ctx, make(chan int32, 1)}
+		done := make(chan error, 1)
+		go func() {
+			done <- d.ExecTaskStreamingRaw(ctx, h.Config.ID, []string{"/bin/sh", "-c", "exit 5"}, false, s)
+		}()
+		select {
+		case code := <-s.exit:
+			if code != 5 {
+				t.Errorf("exit code %d, want 5", code)
+			}
+		case err := <-done:
+			t.Errorf("no exit code: %v", err)
+			done <- nil
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

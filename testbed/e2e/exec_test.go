@@ -8,14 +8,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/net/websocket"
 	"golang.org/x/sys/unix"
 )
 
@@ -137,6 +140,46 @@ func TestExecStreams(t *testing.T) {
 				t.Errorf("got %d %q, want %d %q", code, got, tt.code, tt.want)
 			}
 		})
+	}
+}
+
+// TestExecKeepsTheExitCode: what the command sends just as a session ends, its
+// heartbeat for one, does not hide how it ended.
+func TestExecKeepsTheExitCode(t *testing.T) {
+	t.Parallel()
+	j := submit(t, task{Type: "service", Config: command("tick")})
+	j.await("running")
+	q := url.Values{"task": {"task"}, "tty": {"false"}, "command": {`["/bin/sh", "-c", "exit 5"]`}}
+	for range 12 {
+		conn, err := websocket.Dial("ws://127.0.0.1:4646/v1/client/allocation/"+j.alloc+"/exec?"+q.Encode(), "", "http://127.0.0.1:4646")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		var heartbeats sync.WaitGroup
+		var m struct {
+			Exited bool
+			Result struct {
+				ExitCode int `json:"exit_code"`
+			}
+		}
+		for n := 0; !m.Exited && err == nil; n++ {
+			if err = websocket.JSON.Receive(conn, &m); n > 0 {
+				continue
+			}
+			// Its outputs have ended: the exit code comes next.
+			heartbeats.Go(func() {
+				for websocket.JSON.Send(conn, struct{}{}) == nil {
+				}
+			})
+		}
+		if err != nil || m.Result.ExitCode != 5 {
+			t.Errorf("got %d, %v; want 5", m.Result.ExitCode, err)
+		}
+		_ = conn.Close()
+		heartbeats.Wait()
 	}
 }
 
