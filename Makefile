@@ -29,7 +29,8 @@ slow    := TestRealStartsDuringReexec|TestRealReadBack|TestStorm|TestRaces|TestW
 # driver's or the policy's alone is the same on each systemd.
 skip_on_bookworm := TestTaskInItsUsersManager|TestRestartFindsItsModes|TestMigratedJobRuns|TestSwapLimitBites|TestBadInput|TestPolicyMatchers|TestVolumesAreRefused|TestUsersManagerIsRefused|TestProgramThatOthersCanChange|TestJobsOutwait|TestDeniedJobGetsItsRule|TestExecIsRefused|TestLinesToTheJournal|TestAgentInAContainer|TestAllocSignal|TestLogIsExact|TestSocketsTellUsersApart|TestDeviceOfAPlugin|TestVaultToken
 skip_on_trixie   := TestExecEnds|TestLogCollectorDies|TestAgentRemovesWhatALostTaskLeft|TestProofOfIdentity|TestDirectivesAreRefused|TestLongKillTimeout|TestUnitThatNoTaskKnows|TestUnitsThatVanished|TestPolicyTools|TestTemplateThatChanges|TestPolicyFollows|TestExitIsToldLater|TestLogOfEachRun|TestStopSends|TestStopKills|TestExitCodeReaches|TestSignalReaches|TestTutorialIsTrue|TestHostilePolicyFiles|TestSessionIsMapped|TestDynamicVolume|TestVolumeMountThatIsReadOnly
-skip    := $(if $(RUN)$(ALL),,$(slow)|$(skip_on_$(DISTRO)))
+# PASSED: those that a first try had no need to run again.
+skip    := $(if $(RUN)$(ALL),,$(slow)|$(skip_on_$(DISTRO))$(if $(PASSED),|$(PASSED)))
 # testargs: -test.short tries fewer values where neither RUN nor ALL is given.
 # The last test reboots the VM: unless RUN names others.
 reboot  := $(if $(RUN),$(findstring Reboot,$(RUN)),yes)

@@ -98,13 +98,19 @@ reboot() {
 	start_nomad
 }
 
-# explain_loss STATUS: ssh's own failure looks like a command's exit status 255.
+# explain_loss STATUS: ssh's own failure looks like a command's exit status 255, but
+# then the connection is gone. What the guest says of it is shown, as nobody can ask
+# it later.
 explain_loss() {
-	[ "$1" -eq 255 ] || return 0
-	if ! in_vm true </dev/null 2>/dev/null; then
-		local how="it no longer answers"
-		[ ! -e "$vm/exited" ] || how="qemu ended"
-		say "the VM was lost before the command ended ($how); its console is in $(keep_log)"
-		exit "$FAILED"
+	local how="qemu ended"
+	[ "$1" -eq 255 ] && ! connected || return 0
+	if [ ! -e "$vm/exited" ]; then
+		how="it no longer answers"
+		if in_vm journalctl -q --no-pager -o short-monotonic -n 60 </dev/null >&2; then
+			how="the connection to it ended; it says the above"
+		fi
 	fi
+	say "the VM was lost before the command ended ($how); its console is in $(keep_log)"
+	tail -n 20 "$vm/ssh.log" "$vm/console.log" >&2
+	exit "$FAILED"
 }

@@ -134,6 +134,9 @@ in_vm() {
 	run_child ssh "${ssh_options[@]}" "$terminal" root@127.0.0.1 "$(printf '%q ' "$@")"
 }
 
+# connected: is the connection that was opened still there?
+connected() { ssh "${ssh_options[@]}" -O check root@127.0.0.1 2>/dev/null; }
+
 # disconnect: the connection must not be part of a snapshot.
 disconnect() { ssh "${ssh_options[@]}" -O exit root@127.0.0.1 2>/dev/null || true; }
 
