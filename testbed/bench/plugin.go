@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -111,9 +112,10 @@ func (p *plugin) knows(ctx context.Context, id string) error {
 	}
 }
 
-// sockets are the process's descriptors that lead to PID 1.
+// sockets are the process's descriptors that lead to PID 1. The kernel shows both ends
+// of a connection in the network namespace of the one that connects.
 func sockets(pid int) (map[string]bool, error) {
-	text, err := command("ss", "-xH")
+	text, err := command("nsenter", "--net", "--target", strconv.Itoa(pid), "ss", "-xH")
 	if err != nil {
 		return nil, err
 	}
