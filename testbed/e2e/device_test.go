@@ -14,9 +14,9 @@ import (
 func TestDeviceOfAPlugin(t *testing.T) {
 	const plugin = "/usr/libexec/nomad/plugins/e2e-device"
 	makeDevice(t)
-	t.Cleanup(func() { run(t, "rm", plugin) })
 	run(t, "install", "-m", "0755", "./device", plugin)
 	agentConfig(t, "e2e-device.hcl", `plugin "e2e-device" {}`)
+	t.Cleanup(func() { run(t, "rm", plugin) }) // before the agent is restarted, which loads what it finds there
 	tk := script(`exec 2>&1; echo "env=$E2E_DEVICE"; head -c 3 /dev/e2e | wc -c; sh -c ': >>/dev/e2e'; ls /dev/vda; echo ready; exec sleep 600`)
 	tk.Device = "e2e/block/disk"
 	j := submit(t, tk)

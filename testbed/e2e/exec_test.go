@@ -165,15 +165,13 @@ func TestExecKeepsTheExitCode(t *testing.T) {
 				ExitCode int `json:"exit_code"`
 			}
 		}
-		for n := 0; !m.Exited && err == nil; n++ {
-			if err = websocket.JSON.Receive(conn, &m); n > 0 {
-				continue
+		err = websocket.JSON.Receive(conn, &m) // its outputs end: the exit code comes next
+		heartbeats.Go(func() {
+			for websocket.JSON.Send(conn, struct{}{}) == nil {
 			}
-			// Its outputs have ended: the exit code comes next.
-			heartbeats.Go(func() {
-				for websocket.JSON.Send(conn, struct{}{}) == nil {
-				}
-			})
+		})
+		for !m.Exited && err == nil {
+			err = websocket.JSON.Receive(conn, &m)
 		}
 		if err != nil || m.Result.ExitCode != 5 {
 			t.Errorf("got %d, %v; want 5", m.Result.ExitCode, err)
