@@ -43,7 +43,7 @@ type unitLock struct {
 // of its own that nothing propagates from: each mount in it would else appear in
 // the namespace of every service.
 func NewServer(dir string, log *slog.Logger) (*Server, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDirectory(dir); err != nil {
 		return nil, err
 	}
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -64,6 +64,21 @@ func NewServer(dir string, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("cannot make the mount %s private: %w", dir, err)
 	}
 	return &Server{dir: dir, log: log, spare: namespaces{make(chan loan)}, busy: make(map[string]*unitLock)}, nil
+}
+
+// makeDirectory makes dir for root alone. The directory that it is in may be others' as
+// well, and everybody may look into that.
+func makeDirectory(dir string) error {
+	shared := filepath.Dir(dir)
+	if _, err := os.Stat(shared); errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(shared, 0o755); err != nil {
+			return err
+		}
+		if err := os.Chmod(shared, 0o755); err != nil { // whatever the umask
+			return err
+		}
+	}
+	return os.MkdirAll(dir, 0o700)
 }
 
 // mountRoot is whether a descriptor is of the root of a mount.

@@ -369,3 +369,21 @@ func TestNothingIsMappedToRoot(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestDirectoryIsRootsAlone: and the one it is in is everybody's, whatever the umask.
+func TestDirectoryIsRootsAlone(t *testing.T) {
+	old := unix.Umask(0o077)
+	defer unix.Umask(old)
+	shared := filepath.Join(t.TempDir(), "run", "host")
+	dir := filepath.Join(shared, "systemd-brokerd")
+	for range 2 {
+		if err := makeDirectory(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]os.FileMode{shared: 0o755, dir: 0o700} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, want %v: %v", path, info.Mode().Perm(), want, err)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -25,15 +26,18 @@ exchange them. It runs in the mount namespace of PID 1, started by
 systemd-brokerd-mounts.socket, and serves root alone: the daemon has neither the
 namespace nor the capability.`
 
-// Where the process that mounts is reached, and where it mounts, below the daemon's
-// runtime directory.
-const (
-	mountsSocket = "mounts.sock"
-	mountsDir    = "mounts"
-)
+// mountsName is what the socket of the process that mounts is called in its unit.
+const mountsName = "mounts"
+
+// mountsDir is where it mounts for the daemon of runtimeDir. PID 1 makes a unit of each
+// mount that it sees, which costs it several times what it takes to start a program, but
+// not below /run/host (mount_point_ignore in systemd's mount-setup.c, since 247).
+func mountsDir(runtimeDir string) string {
+	return filepath.Join("/run/host", strings.TrimPrefix(runtimeDir, "/run/"))
+}
 
 func mountsClient(runtimeDir string) mounts.Client {
-	return mounts.Client{Socket: filepath.Join(runtimeDir, mountsSocket), Dir: filepath.Join(runtimeDir, mountsDir)}
+	return mounts.Client{Socket: filepath.Join(runtimeDir, "mounts.sock"), Dir: mountsDir(runtimeDir)}
 }
 
 func serveMounts(ctx context.Context, args []string, stderr io.Writer) error {
@@ -56,7 +60,7 @@ func serveMounts(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server, err := mounts.NewServer(filepath.Join(runtimeDir, mountsDir), log)
+	server, err := mounts.NewServer(mountsDir(runtimeDir), log)
 	if err != nil {
 		return err
 	}
@@ -73,7 +77,7 @@ func mountsListener(path string) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot take the socket from systemd: %w", err)
 	case len(given) > 0:
-		return one(given, mountsDir, "unixpacket")
+		return one(given, mountsName, "unixpacket")
 	case path == "":
 		return nil, errors.New("no socket: start systemd-brokerd-mounts.socket, or pass --listen")
 	}

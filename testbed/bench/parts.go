@@ -34,7 +34,7 @@ func (b *bench) parts() error {
 	if err := b.decisions(c.user); err != nil {
 		return err
 	}
-	staging := mounts.Client{Socket: "/run/systemd-brokerd/mounts.sock", Dir: "/run/systemd-brokerd/mounts"}
+	staging := mounts.Client{Socket: "/run/systemd-brokerd/mounts.sock", Dir: "/run/host/systemd-brokerd"}
 	for round := range b.rounds + 1 {
 		from := time.Now()
 		if _, err := c.Info(b.ctx, &brokerv1.InfoRequest{}); err != nil {

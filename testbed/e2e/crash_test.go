@@ -127,8 +127,8 @@ func nothingOf(t *testing.T, unit string) {
 		}
 	}
 	var left []string
-	for _, dir := range []string{"starts", "roots", "requests", "mounts"} {
-		found, _ := filepath.Glob("/run/systemd-brokerd/" + dir + "/" + unit + "*")
+	for _, dir := range []string{"systemd-brokerd/starts", "systemd-brokerd/roots", "systemd-brokerd/requests", "host/systemd-brokerd"} {
+		found, _ := filepath.Glob("/run/" + dir + "/" + unit + "*")
 		left = append(left, found...)
 	}
 	if left = append(left, leftBehind(strings.TrimPrefix(unit, "nomad-"))...); len(left) > 0 {

@@ -231,8 +231,8 @@ func TestUnitsThatVanishedAreLostTasks(t *testing.T) {
 	})
 	run(t, "systemctl", "stop", unit)
 	awaitGone(t, pid)
-	run(t, "umount", "/run/systemd-brokerd/mounts")
-	run(t, "rm", "-r", "/run/systemd-brokerd")
+	run(t, "umount", "/run/host/systemd-brokerd")
+	run(t, "rm", "-r", "/run/systemd-brokerd", "/run/host/systemd-brokerd")
 	run(t, "systemctl", append([]string{"start", "nomad.service"}, sockets...)...)
 	driverHealth(t, healthy)
 	if text := j.messages(j.await("failed")); !strings.Contains(text, unit+" is gone and its exit status with it") {
