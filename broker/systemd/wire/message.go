@@ -60,9 +60,10 @@ func (s Signal) Body() ([]any, error) {
 // Encode returns the call in wire format and the file descriptors that belong
 // to it, as numbers still owned by the caller.
 func (c Call) encode(serial uint32) ([]byte, []int, error) {
+	var args contents
 	for i, arg := range c.Args {
-		if err := checkStrings(reflect.ValueOf(arg)); err != nil {
-			return nil, nil, fmt.Errorf("cannot encode argument %d of %s: %w", i+1, c.Member, err)
+		if args.add(reflect.ValueOf(arg)); args.nul {
+			return nil, nil, fmt.Errorf("cannot encode argument %d of %s: %w", i+1, c.Member, errNUL)
 		}
 	}
 	m := &dbus.Message{
@@ -79,12 +80,8 @@ func (c Call) encode(serial uint32) ([]byte, []int, error) {
 	if len(c.Args) > 0 {
 		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(c.Args...))
 	}
-	fds, err := m.CountFds()
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot encode %s: %w", c.Member, err)
-	}
-	if fds > 0 {
-		m.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(fds)) //nolint:gosec // a count of slice elements
+	if args.fds > 0 {
+		m.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(args.fds)
 	}
 	var buf bytes.Buffer
 	numbers, err := m.EncodeToWithFDs(&buf, binary.LittleEndian)
@@ -101,42 +98,48 @@ func (c Call) encode(serial uint32) ([]byte, []int, error) {
 // end the connection over it, for everybody who uses it.
 var errNUL = errors.New("a string holds a NUL byte")
 
-func checkStrings(v reflect.Value) error {
+// contents are what must be known of arguments before they are encoded. godbus would
+// count descriptors by encoding all of it once more.
+type contents struct {
+	fds uint32
+	nul bool // a string holds a NUL byte
+}
+
+var fdType = reflect.TypeFor[dbus.UnixFD]()
+
+func (c *contents) add(v reflect.Value) {
 	switch v.Kind() {
-	case reflect.String:
-		if strings.ContainsRune(v.String(), 0) {
-			return errNUL
+	case reflect.Int32:
+		if v.Type() == fdType {
+			c.fds++
 		}
+	case reflect.String:
+		c.nul = c.nul || strings.ContainsRune(v.String(), 0)
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return nil
+			return
 		}
 		for i := range v.Len() {
-			if err := checkStrings(v.Index(i)); err != nil {
-				return err
-			}
+			c.add(v.Index(i))
 		}
 	case reflect.Map:
 		for it := v.MapRange(); it.Next(); {
-			if err := errors.Join(checkStrings(it.Key()), checkStrings(it.Value())); err != nil {
-				return err
-			}
+			c.add(it.Key())
+			c.add(it.Value())
 		}
 	case reflect.Interface:
-		return checkStrings(v.Elem())
+		c.add(v.Elem())
 	case reflect.Struct:
 		if variant, ok := reflect.TypeAssert[dbus.Variant](v); ok {
-			return checkStrings(reflect.ValueOf(variant.Value()))
+			c.add(reflect.ValueOf(variant.Value()))
+			return
 		}
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				if err := checkStrings(v.Field(i)); err != nil {
-					return err
-				}
+				c.add(v.Field(i))
 			}
 		}
 	}
-	return nil
 }
 
 // readFrame reads one whole message without interpreting its fields, so that a

@@ -46,6 +46,38 @@ func TestEncodeRefusesNULWhereverItHides(t *testing.T) {
 	}
 }
 
+// TestEncodeCountsDescriptors: the header says how many there are, wherever they are.
+func TestEncodeCountsDescriptors(t *testing.T) {
+	type inner struct {
+		Name string
+		FD   dbus.UnixFD
+	}
+	for _, test := range []struct {
+		name string
+		args []any
+		want int
+	}{
+		{"none", []any{int32(3), "text"}, 0},
+		{"an argument", []any{dbus.UnixFD(3)}, 1},
+		{"a structure", []any{[]inner{{"a", 3}, {"b", 4}}}, 2},
+		{"a variant", []any{"unit", []inner{{"c", 3}}, dbus.MakeVariant(dbus.UnixFD(5))}, 2},
+		{"a dictionary", []any{map[string]dbus.Variant{"a": dbus.MakeVariant(dbus.UnixFD(3)), "b": dbus.MakeVariant("c")}}, 1},
+	} {
+		frame, numbers, err := testCall(test.args...).encode(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := dbus.DecodeMessageWithFDs(bytes.NewReader(frame), numbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told, _ := m.Headers[dbus.FieldUnixFDs].Value().(uint32)
+		if int(told) != test.want || len(numbers) != test.want {
+			t.Errorf("%s: the header says %d, and %d are sent, want %d", test.name, told, len(numbers), test.want)
+		}
+	}
+}
+
 func TestEncodeCarriesTheSerial(t *testing.T) {
 	frame, fds, err := testCall("x", dbus.UnixFD(7)).encode(0x01020304)
 	if err != nil {
