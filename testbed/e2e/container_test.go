@@ -19,7 +19,38 @@ const containerUnit = "nomad-container.service"
 // container that has the broker's sockets and the agent's data directory. Its tasks
 // do not: they outlive it.
 func TestAgentInAContainer(t *testing.T) {
-	shell, unit := containerPage(t)
+	for _, kind := range []struct {
+		name string
+		tree string // makes what is in the root directory before the page's commands
+		bind string // what of the host's /usr is shown in it
+	}{
+		{"the host's usr", "", "/usr"},
+		{"Debian packages", treeOfPackages, "/usr/bin/nomad --bind-ro=/usr/libexec/nomad/plugins"},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			shell, unit := containerPage(t)
+			const shown = "--bind-ro=/usr "
+			if strings.Count(unit, shown) != 1 {
+				t.Fatalf("the unit of docs/container.md has no %q", shown)
+			}
+			agentLivesIn(t, kind.tree+shell, strings.Replace(unit, shown, "--bind-ro="+kind.bind+" ", 1))
+		})
+	}
+}
+
+// treeOfPackages unpacks the packages that the page names, and what they depend on,
+// from where they are installed.
+const treeOfPackages = `root=/var/lib/machines/nomad
+mkdir -p $root/usr/{bin,sbin,lib,lib64}
+ln -s usr/{bin,sbin,lib,lib64} $root
+packages=$(apt-cache depends --recurse --installed --no-{recommends,suggests,conflicts,breaks,replaces,enhances} base-files coreutils libc-bin | grep '^[a-z]')
+dpkg-query -L $packages | sort -u | while read -r path; do if [ -e "$path" ]; then echo "$path"; fi; done |
+	tar -c --no-recursion -T - 2>/dev/null | tar -x --keep-directory-symlink -C $root
+test ! -e $root/usr/bin/nomad -a ! -e $root/usr/bin/systemd-nspawn
+`
+
+func agentLivesIn(t *testing.T, shell, unit string) {
+	t.Helper()
 	if err := os.WriteFile("/etc/systemd/system/"+containerUnit, []byte(unit), 0o644); err != nil {
 		t.Fatal(err)
 	}
