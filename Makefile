@@ -131,7 +131,7 @@ shell: ## a root prompt in a VM with everything installed (DISTRO=…)
 fuzz: ## run each fuzz test for a while (FUZZTIME=30s RUN=regexp)
 	@FUZZTIME=$(FUZZTIME) RUN='$(RUN)' GO=$(GO) testbed/fuzz
 
-attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=… DISTROS=… STEPS="unit fuzz vm")
+attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=… DISTROS=… STEPS="unit fuzz vm" AGAIN=1)
 	@FUZZTIME=$(FUZZTIME) testbed/attack/run
 
 mutants: ## break the code in each way of testbed/attack/mutants.tsv, which its test must notice

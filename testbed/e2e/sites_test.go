@@ -174,9 +174,11 @@ func hand(conn *net.UnixConn, fds ...int) (token, answer string, err error) {
 }
 
 // opens has units of alice's leave a directory, which is opened when they are gone: as
-// alice, who has other directories that the client must not get opened.
+// alice, who has other directories that the client must not get opened. Where ids are
+// mapped nothing needs to be.
 func (s *site) opens(t *testing.T) {
 	t.Helper()
+	withoutMapping(t)
 	s.path, s.owner, s.secret = s.dirs.GetAlloc(), idOf(t, "-u", "alice"), "/srv/e2e/of-alice"
 	s.canaries(t, s.secret, s.owner)
 	s.script(t, "mkdir -p /alloc/closed; touch /alloc/closed/file; chmod 700 /alloc/closed; exit 1")
