@@ -47,7 +47,18 @@ func TestTableIsWhole(t *testing.T) {
 	}
 }
 
+// neverOffered reach other units, the host, or its files with the rights of root.
+const neverOffered = `JoinsNamespaceOf Conflicts OnFailure OnSuccess FailureAction SuccessAction JobTimeoutAction Delegate
+	StateDirectory CacheDirectory LogsDirectory RuntimeDirectory ConfigurationDirectory
+	LoadCredential LoadCredentialEncrypted ImportCredential EnvironmentFile BindPaths BindReadOnlyPaths MountImages
+	StandardInput StandardOutput StandardError OpenFile`
+
 func TestRefusedDirectivesSayWhy(t *testing.T) {
+	for name := range strings.FieldsSeq(neverOffered) {
+		if lookup(t, name).Offered() {
+			t.Errorf("%s is offered", name)
+		}
+	}
 	for _, d := range directive.All() {
 		if d.Offered() {
 			continue
