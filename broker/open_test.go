@@ -4,6 +4,7 @@ package broker
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -19,14 +20,19 @@ import (
 // TestRemoveOpensDirectories: what a unit left is opened by its own user, and the
 // unit is removed whatever comes of it.
 func TestRemoveOpensDirectories(t *testing.T) {
-	for name, code := range map[string]int32{"well": 0, "not well": 1} {
+	for name, tt := range map[string]struct {
+		code int32
+		runs bool
+	}{"well": {}, "not well": {code: 1}, "of a unit that runs": {runs: true}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.server.program = "/usr/bin/env"
 			u := w.start("a/1")
 			name := u.GetHandle().GetUnit()
-			w.pid1.Exit(name, 0)
-			w.await("a/1", brokerv1.UnitState_UNIT_STATE_EXITED)
+			if !tt.runs {
+				w.pid1.Exit(name, 0)
+				w.await("a/1", brokerv1.UnitState_UNIT_STATE_EXITED)
+			}
 			done := make(chan error, 1)
 			go func() {
 				_, err := w.client.RemoveUnit(w.ctx(), &brokerv1.RemoveUnitRequest{Handle: u.GetHandle(), Open: w.spec("a/1").GetDirectories()})
@@ -34,6 +40,9 @@ func TestRemoveOpensDirectories(t *testing.T) {
 			}()
 			if err := w.pid1.AwaitCalls(w.ctx(), "StartTransientUnit", 2); err != nil {
 				t.Fatal(err)
+			}
+			if kills := w.pid1.Calls("KillUnit"); tt.runs && (len(kills) == 0 || kills[0].Args[1] != string(systemd.All)) {
+				t.Errorf("the directories of a unit are opened while it runs; sent are %v", kills)
 			}
 			opener, _ := w.pid1.Calls("StartTransientUnit")[1].Args[0].(string)
 			before, _ := w.pid1.Unit(name)
@@ -52,7 +61,7 @@ func TestRemoveOpensDirectories(t *testing.T) {
 				t.Fatalf("the unit is removed before its directories are open: %v", err)
 			default:
 			}
-			w.pid1.Exit(opener, code)
+			w.pid1.Exit(opener, tt.code)
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
@@ -120,6 +129,19 @@ func TestOthersDirectoriesAreNotOpened(t *testing.T) {
 	}
 	if n := len(w.pid1.Calls("StartTransientUnit")); n != 1 {
 		t.Errorf("PID 1 was asked for %d units, want the one", n)
+	}
+	if os.Getuid() != 0 {
+		return // only root can give a directory away
+	}
+	u, dirs := w.start("a/2"), w.spec("a/2").GetDirectories()
+	if err := os.Chown(dirs.GetSecrets(), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.client.RemoveUnit(w.ctx(), &brokerv1.RemoveUnitRequest{Handle: u.GetHandle(), Open: dirs}); err != nil {
+		t.Error(err)
+	}
+	if n := len(w.pid1.Calls("StartTransientUnit")); n != 2 {
+		t.Errorf("PID 1 was asked for %d units, want the two", n)
 	}
 }
 
