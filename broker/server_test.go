@@ -551,6 +551,23 @@ func TestKillThatIsLostIsSentAgain(t *testing.T) {
 	}
 }
 
+func TestSignalsThatThereAreNotAreRefused(t *testing.T) {
+	w := newWorld(t)
+	h := w.start("a/1").GetHandle()
+	for _, signal := range []uint32{0, 65, 1 << 31, 1<<32 - 1} { // the last is -1
+		_, err := w.client.SignalUnit(w.ctx(), &brokerv1.SignalUnitRequest{Handle: h, Signal: signal})
+		wantCode(t, err, codes.InvalidArgument, "signal")
+		if signal == 0 {
+			continue // SIGTERM of a stop
+		}
+		_, err = w.client.StopUnit(w.ctx(), &brokerv1.StopUnitRequest{Handle: h, Signal: signal})
+		wantCode(t, err, codes.InvalidArgument, "signal")
+	}
+	if calls := w.pid1.Calls("KillUnit"); len(calls) != 0 {
+		t.Errorf("PID 1 was sent %v", calls)
+	}
+}
+
 func TestStopAndRemoveOfAnUnknownUnitSucceed(t *testing.T) {
 	w := newWorld(t)
 	h := &brokerv1.Handle{Unit: "sshd.service", InvocationId: strings.Repeat("0", 32)}
