@@ -179,9 +179,9 @@ func TestForcedValuesComeLast(t *testing.T) {
 
 // TestNoTextChangesTheUnitFile guards the rule that no string of a unit can end
 // its line in the transient unit file or join it to the next one. Arguments
-// are escaped by PID 1 and exempt.
+// are escaped by PID 1, which expands variables in them.
 func TestNoTextChangesTheUnitFile(t *testing.T) {
-	u, err := From(decide(t, testPolicy(t), "testdata/full.json"), host)
+	u, err := From(decide(t, testPolicy(t), "testdata/hostile.json"), host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,6 +189,14 @@ func TestNoTextChangesTheUnitFile(t *testing.T) {
 		s, ok := p.Value.Value().(string)
 		if ok && (strings.ContainsAny(s, "\n\r\x00%") || strings.HasSuffix(s, `\`)) {
 			t.Errorf("%s holds %q", p.Name, s)
+		}
+		commands, _ := p.Value.Value().([]exec)
+		for _, c := range commands {
+			for _, arg := range c.Argv {
+				if strings.Contains(strings.ReplaceAll(arg, "$$", ""), "$") {
+					t.Errorf("%s has %q, in which PID 1 expands a variable", p.Name, arg)
+				}
+			}
 		}
 	}
 }
@@ -222,6 +230,7 @@ func TestName(t *testing.T) {
 func FuzzName(f *testing.F) {
 	f.Add("web", "alloc", "id")
 	f.Add("../../etc", "a@b.service", "\x00")
+	f.Add(strings.Repeat("x", 300), "alloc", "id")
 	f.Fuzz(func(t *testing.T, word, other, id string) {
 		name := Name("nomad", []string{word, other, word, other}, id)
 		if len(name) > 255 {
