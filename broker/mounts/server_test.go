@@ -361,6 +361,18 @@ func TestIDsAreMapped(t *testing.T) {
 	if _, unmapped, err := w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "b", Map: to}), w.open(Mount{Path: "a", Map: to})}); !unmapped || err != nil {
 		t.Errorf("what is root's is said to be mapped, %v", err)
 	}
+	place := filepath.Join(w.root, "a/local")
+	if err := unix.Mount("none", place, "ramfs", 0, ""); err != nil { // which maps no ids
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(place, unix.MNT_DETACH) })
+	if err := os.Chown(place, 4242, 4243); err != nil {
+		t.Fatal(err)
+	}
+	paths, unmapped, err = w.Stage(t.Context(), unit, []Mount{w.open(Mount{Path: "a/local", Map: to})})
+	if err != nil || !unmapped || owner(paths[0]) != [2]uint32{4242, 4243} {
+		t.Errorf("on a file system that maps no ids: unmapped %t, %v", unmapped, err)
+	}
 }
 
 func TestNothingIsMappedToRoot(t *testing.T) {

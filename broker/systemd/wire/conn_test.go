@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 
 	"nomad-systemd-driver/broker/systemd/fakepid1"
 	"nomad-systemd-driver/broker/systemd/wire"
@@ -112,6 +113,11 @@ func TestDescriptorsAreTheConnectionsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	if _, err := c.Do(testContext(t), start("a.service",
+		property{"StandardOutputFileDescriptor", dbus.MakeVariant(dbus.UnixFD(int32(w.Fd())))},
+		property{"StandardErrorFileDescriptor", dbus.MakeVariant(dbus.UnixFD(-1))})); !errors.Is(err, unix.EBADF) {
+		t.Errorf("a call whose second descriptor cannot be duplicated: got %v", err)
+	}
 	ctx, cancel := context.WithCancel(testContext(t))
 	failed := make(chan error, 1)
 	go func() {
