@@ -71,10 +71,10 @@ func NewServer(dir string, log *slog.Logger) (*Server, error) {
 func makeDirectory(dir string) error {
 	shared := filepath.Dir(dir)
 	if _, err := os.Stat(shared); errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(shared, 0o755); err != nil {
+		if err := os.MkdirAll(shared, 0o755); err != nil { //nolint:gosec // everybody may look into it
 			return err
 		}
-		if err := os.Chmod(shared, 0o755); err != nil { // whatever the umask
+		if err := os.Chmod(shared, 0o755); err != nil { //nolint:gosec // whatever the umask
 			return err
 		}
 	}
