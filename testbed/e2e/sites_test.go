@@ -181,6 +181,7 @@ func (s *site) opens(t *testing.T) {
 	withoutMapping(t)
 	s.path, s.owner, s.secret = s.dirs.GetAlloc(), idOf(t, "-u", "alice"), "/srv/e2e/of-alice"
 	s.canaries(t, s.secret, s.owner)
+	must(t, os.Chmod(s.path, 0o777)) // what is not mapped is everybody's to write to
 	s.script(t, "mkdir -p /alloc/closed; touch /alloc/closed/file; chmod 700 /alloc/closed; exit 1")
 	s.spec.User = "alice"
 	s.ask = func(t *testing.T) int {
@@ -200,8 +201,10 @@ func (s *site) opens(t *testing.T) {
 	if code := s.ask(t); code != 1 {
 		t.Fatalf("a task of alice's exits with %d", code)
 	}
-	if st, err := os.Stat(s.path + "/closed"); err != nil || st.Mode().Perm() != 0o777 {
-		t.Fatalf("what the task left is not opened: %v, %v", st.Mode(), err)
+	st, err := os.Stat(s.path + "/closed")
+	must(t, err)
+	if st.Mode().Perm() != 0o777 {
+		t.Fatalf("what the task left is not opened: %v", st.Mode())
 	}
 }
 
