@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"google.golang.org/grpc"
-
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 
@@ -84,11 +82,12 @@ func (d *Driver) follow(b *broker) (synced bool, err error) {
 	}
 }
 
-// greet asks who the broker is and tells the fingerprint.
+// greet asks who the broker is and tells the fingerprint. It does not wait for one that
+// has just ended: nobody would be told of that until another is there.
 func (d *Driver) greet(ctx context.Context, b *broker) (*brokerv1.InfoResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	info, err := b.Info(ctx, &brokerv1.InfoRequest{}, grpc.WaitForReady(true))
+	info, err := b.Info(ctx, &brokerv1.InfoRequest{})
 	if err != nil {
 		return nil, err
 	}
