@@ -51,42 +51,48 @@ var hugeHeader = []hpack.HeaderField{{Name: "x", Value: strings.Repeat("x", 12<<
 
 // headers is the header block of a call, with more.
 func headers(more []hpack.HeaderField) []byte {
-	var b bytes.Buffer
-	enc := hpack.NewEncoder(&b)
-	call := []hpack.HeaderField{
+	return block(append([]hpack.HeaderField{
 		{Name: ":method", Value: "POST"},
 		{Name: ":scheme", Value: "http"},
 		{Name: ":authority", Value: "localhost"},
 		{Name: ":path", Value: brokerv1.BrokerService_WatchUnits_FullMethodName},
 		{Name: "content-type", Value: "application/grpc"},
 		{Name: "te", Value: "trailers"},
-	}
-	for _, f := range append(call, more...) {
+	}, more...))
+}
+
+func block(fields []hpack.HeaderField) []byte {
+	var b bytes.Buffer
+	enc := hpack.NewEncoder(&b)
+	for _, f := range fields {
 		_ = enc.WriteField(f)
 	}
 	return b.Bytes()
 }
 
-// flood writes frames until there are n or the broker has closed the connection.
-func flood(t *testing.T, conn net.Conn, n int, frame func(f *http2.Framer, i int) error) {
+// flood writes frames until there are n or the broker has closed the connection, which
+// it reports.
+func flood(t *testing.T, conn net.Conn, n int, frame func(f *http2.Framer, i int) error) (closed bool) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(2 * stormBound))
-	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
-		return
+	_, err := io.WriteString(conn, http2.ClientPreface)
+	if err != nil {
+		return true
 	}
 	go io.Copy(io.Discard, conn) //nolint:errcheck // ends with the connection
 	f := http2.NewFramer(conn, nil)
 	f.AllowIllegalWrites = true
 	if err := f.WriteSettings(); err != nil {
-		return
+		return true
 	}
 	sent := 0
 	for ; sent < n; sent++ {
-		if err := frame(f, sent); err != nil {
+		if err = frame(f, sent); err != nil {
 			break
 		}
 	}
 	t.Logf("%d of %d rounds were sent", sent, n)
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // largeCalls sends calls whose messages are as large as they may be, and lack their

@@ -57,25 +57,29 @@ func stormsOf(uid, gid int, api brokerv1.BrokerServiceClient) []storm {
 		{"half-a-preface", func(t *testing.T) { // G3
 			each(14, func() { closedWithin(t, dial(t), []byte(http2.ClientPreface[:12]), stormBound) })
 		}},
-		{"half-a-frame", func(t *testing.T) { // G4, G8: a frame that never ends
+		{"half-a-frame", func(t *testing.T) { // G4, G8: a frame that never ends, until the broker looks whether its client is there
 			each(14, func() {
-				half := append([]byte(http2.ClientPreface), 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0x40, 0, 1, 4, 0, 0, 0, 1, 0x82)
 				conn := dial(t)
 				defer conn.Close()
-				_, _ = conn.Write(half)
-				for range 30 {
-					_, _ = conn.Write([]byte{0x84})
+				_, err := conn.Write(append([]byte(http2.ClientPreface), 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0x10, 0, 1, 4, 0, 0, 0, 1, 0x82))
+				for end := time.Now().Add(6 * stormBound); err == nil && time.Now().Before(end); {
+					_, err = conn.Write([]byte{0x84})
 					time.Sleep(100 * time.Millisecond) // one byte now and then is the attack
+				}
+				if err == nil {
+					t.Errorf("the broker has not closed the connection after %s", 6*stormBound)
 				}
 			})
 		}},
 		{"continuations", func(t *testing.T) { // G5
-			flood(t, dial(t), 20000, func(f *http2.Framer, i int) error {
+			if !flood(t, dial(t), 20000, func(f *http2.Framer, i int) error {
 				if i == 0 {
 					return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers(nil)})
 				}
-				return f.WriteContinuation(1, false, headers(hugeHeader))
-			})
+				return f.WriteContinuation(1, false, block(hugeHeader))
+			}) {
+				t.Error("the broker takes headers without end")
+			}
 		}},
 		{"resets", func(t *testing.T) { // G6
 			flood(t, dial(t), 20000, func(f *http2.Framer, i int) error {
@@ -87,12 +91,14 @@ func stormsOf(uid, gid int, api brokerv1.BrokerServiceClient) []storm {
 			})
 		}},
 		{"settings-and-pings", func(t *testing.T) { // G7
-			flood(t, dial(t), 20000, func(f *http2.Framer, i int) error {
+			if !flood(t, dial(t), 20000, func(f *http2.Framer, i int) error {
 				if i%2 == 0 {
 					return f.WriteSettings()
 				}
 				return f.WritePing(false, [8]byte{})
-			})
+			}) {
+				t.Error("the broker takes as many pings as there are")
+			}
 		}},
 		{"streams-that-nobody-reads", func(t *testing.T) { // G9, G14
 			each(8, func() {

@@ -114,6 +114,7 @@ func TestVolumesAreRefusedWithTheReason(t *testing.T) {
 		want   string
 	}{
 		{"what no rule lists", map[string]any{"bind_ro": map[string]any{"/etc/shadow": "/data"}}, "no rule lets this task see it"},
+		{"what no rule lists and is not there", map[string]any{"bind_ro": map[string]any{"/etc/nosuch": "/data"}}, "no rule lets this task see it"},
 		{"writing to what may be read", map[string]any{"bind": map[string]any{readOnly: "/data"}}, "this task may only read it"},
 		{"a part of the view", map[string]any{"bind_ro": map[string]any{readOnly: "/usr/lib"}}, "part of every task's own view"},
 		{"not there", map[string]any{"bind": map[string]any{"/opt/nosuch": "/data"}}, "/opt/nosuch"},
