@@ -52,7 +52,7 @@ $(eval $(call tool,go-md2man,v2.0.7,github.com/cpuguy83/go-md2man/v2))
 $(eval $(call tool,cyclonedx-gomod,v1.10.0,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod))
 $(eval $(call tool,govulncheck,v1.9.0,golang.org/x/vuln/cmd/govulncheck))
 
-.PHONY: help build test unit lint proto proto-check e2e bench replay demo shell fuzz attack mutants vuln clean cc \
+.PHONY: help build test unit lint proto proto-check e2e bench replay demo shell fuzz attack mutants mutants-vm vuln clean cc \
 	packages package-check package-test quick-start newcomer release release-check
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -136,6 +136,9 @@ attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=…
 
 mutants: ## break the code in each way of testbed/attack/mutants.tsv, which its test must notice
 	@$(with_go) $(GO) test ./testbed/attack -count=1 -v -timeout 120m -run 'TestMutants$(if $(RUN),/$(RUN))' -mutants
+
+mutants-vm: ## the same for testbed/attack/mutants-vm.tsv, whose tests need a VM; 3 minutes each (DISTRO=… RUN=regexp)
+	@DISTRO=$(DISTRO) RUN='$(RUN)' testbed/attack/mutants-vm
 
 vuln: $(govulncheck) build ## known vulnerabilities in the source and in the programs (VULNDB=https://vuln.go.dev)
 	@$(with_go) $(govulncheck) -db $(VULNDB) ./...

@@ -23,16 +23,16 @@ const root = "../.."
 // mutant is a way to break the code, of which a test must take notice.
 type mutant struct {
 	ids              []string
-	test             string // DIRECTORY.TestName
+	tests            []string // DIRECTORY.TestName, in a VM also DIRECTORY.TestName/subtest
 	file, old, other string
 	what             string
 }
 
-// readMutants reads mutants.tsv: ids, test, what is broken, file, and the text that
-// is there once and what takes its place, in each of which \n and \t are themselves.
-func readMutants(t *testing.T) []mutant {
+// readMutants reads a table: ids, tests, what is broken, file, and the text that is
+// there once and what takes its place, in each of which \n and \t are themselves.
+func readMutants(t *testing.T, table string) []mutant {
 	t.Helper()
-	text, err := os.ReadFile("mutants.tsv")
+	text, err := os.ReadFile(table)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func readMutants(t *testing.T) []mutant {
 		if len(f) != 6 {
 			t.Fatalf("%q has %d fields, want 6", line, len(f))
 		}
-		all = append(all, mutant{strings.Fields(f[0]), f[1], f[3], unescape(f[4]), unescape(f[5]), f[2]})
+		all = append(all, mutant{strings.Fields(f[0]), strings.Fields(f[1]), f[3], unescape(f[4]), unescape(f[5]), f[2]})
 	}
 	return all
 }
@@ -64,18 +64,22 @@ func (m *mutant) source(t *testing.T) []byte {
 	return []byte(strings.Replace(string(text), m.old, m.other, 1))
 }
 
-// TestMutants: each fits the code as it is, its test exists, and the catalogue tells of
-// it. With -mutants each is built, and its test must fail.
+// TestMutants: each fits the code as it is, its tests exist, and the catalogue tells of
+// it. With -mutants each is built, and its test must fail; of those in mutants-vm.tsv the
+// script mutants-vm does that.
 func TestMutants(t *testing.T) {
-	all := readMutants(t)
+	here, inVM := readMutants(t, "mutants.tsv"), readMutants(t, "mutants-vm.tsv")
+	all := slices.Concat(here, inVM)
 	tellCatalogue(t, all)
-	for _, m := range all {
+	for i, m := range all {
 		t.Run(m.what, func(t *testing.T) {
-			if !exists(t, m.test) {
-				t.Fatalf("there is no test %s", m.test)
+			for _, test := range m.tests {
+				if dir, name, _ := strings.Cut(test, "."); !exists(t, dir+"."+strings.Split(name, "/")[0]) {
+					t.Fatalf("there is no test %s", test)
+				}
 			}
 			source := m.source(t)
-			if *runMutants {
+			if *runMutants && i < len(here) {
 				t.Parallel()
 				m.mustFail(t, source)
 			}
@@ -101,14 +105,14 @@ func (m *mutant) mustFail(t *testing.T, source []byte) {
 			t.Fatal(err)
 		}
 	}
-	dir, test, _ := strings.Cut(m.test, ".")
+	dir, test, _ := strings.Cut(m.tests[0], ".")
 	args := []string{"test", "-overlay", replace, "-count=1", "-timeout=2m", "-run", "^" + test + "$", "./" + dir}
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	hangs := strings.Contains(string(out), "panic: test timed out") && strings.Contains(string(out), test)
 	if err == nil || !hangs && !strings.Contains(string(out), "--- FAIL: "+test) {
-		t.Errorf("%s does not fail: %v\n%s", m.test, err, out)
+		t.Errorf("%s does not fail: %v\n%s", test, err, out)
 	}
 }
 
