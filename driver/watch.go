@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
 	brokerv1 "nomad-systemd-driver/proto/broker/v1"
 )
 

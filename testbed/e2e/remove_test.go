@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ for dir in /local /alloc/data /secrets; do
 	python3 -c 'import os
 for n in range(DEPTH): os.mkdir("x" * 20); os.chdir("x" * 20)'
 	mkdir many; ( cd many; odd=$(printf 'new\nline\033[7m\377'); mkdir "$odd"; touch "$odd/file"
-	seq -f %.0f-x 1 1100 | xargs mkdir; seq -f %.0f-x/file 1 1100 | xargs touch ); chmod 700 many
+	seq -f %.0f-x 1 MANY | xargs mkdir; seq -f %.0f-x/file 1 MANY | xargs touch ); chmod 700 many
 	chattr +i own/sub/file 2>/dev/null && echo immutable
 	python3 - N <<'EOF'
 import os, struct, sys
@@ -55,9 +56,9 @@ echo made; exec sleep 3600`
 // allocation completely, whatever its task made in it as another user: also where
 // ids cannot be mapped, so that all of it belongs to the task's user on disk.
 func TestAgentRemovesWhatATaskLeft(t *testing.T) {
-	files, depth := 100_000/3, 3000 // in each of three directories
+	files, depth, many := 100_000/3, 3000, 1100 // in each of three directories
 	if testing.Short() {
-		files, depth = 100, 400
+		files, depth, many = 100, 400, 300
 	}
 	for name, owner := range map[string]string{"mapped": "nomad", "not mapped": "the task"} {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +66,7 @@ func TestAgentRemovesWhatATaskLeft(t *testing.T) {
 			if owner != "nomad" {
 				agent = run(t, "id", "-u", "nomad")
 			}
-			tk := script(strings.NewReplacer("- N <<", fmt.Sprintf("- %d <<", files), "range(DEPTH)", fmt.Sprintf("range(%d)", depth), "AGENT", agent).Replace(litter))
+			tk := script(strings.NewReplacer("- N <<", fmt.Sprintf("- %d <<", files), "range(DEPTH)", fmt.Sprintf("range(%d)", depth), "MANY", strconv.Itoa(many), "AGENT", agent).Replace(litter))
 			tk.Memory = 512 // the kernel's own for 100 000 files counts
 			if owner != "nomad" {
 				withoutMapping(t)
