@@ -26,9 +26,9 @@ var _ drivers.ExecTaskStreamingRawDriver = (*Driver)(nil)
 const cannotExecute = 126
 
 // exitIsRead is how long an agent on a busy host may need to read the last messages
-// of a session, after a megabyte of output for one. Whoever has read the exit code does
-// not wait for it: that ends the call.
-const exitIsRead = 15 * time.Second
+// of a session, after a megabyte of output for one. Who has read the exit code ends the
+// call; where input came just then, the agent may tell it only when this is over.
+const exitIsRead = 8 * time.Second
 
 // ExecTaskStreamingRaw implements drivers.ExecTaskStreamingRawDriver: alloc exec.
 //
