@@ -44,7 +44,7 @@ type unitLock struct {
 // the namespace of every service.
 func NewServer(dir string, log *slog.Logger) (*Server, error) {
 	if err := makeDirectory(dir); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot make the directory of mounts, which takes a host whose /run/host can be written to, and not a container: %w", err)
 	}
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -58,7 +58,7 @@ echo made; exec sleep 3600`
 func TestAgentRemovesWhatATaskLeft(t *testing.T) {
 	files, depth, many := 100_000/3, 3000, 1100 // in each of three directories
 	if testing.Short() {
-		files, depth, many = 100, 400, 300
+		files, depth, many = 100, 400, 500
 	}
 	for name, owner := range map[string]string{"mapped": "nomad", "not mapped": "the task"} {
 		t.Run(name, func(t *testing.T) {
@@ -187,16 +187,12 @@ func withoutMapping(t *testing.T) (withMapping func()) {
 func removed(t *testing.T, alloc string) {
 	t.Helper()
 	call(t, "PUT", "/system/gc", nil, nil)
-	bound := 5 * patience
-	if testing.Short() {
-		bound = patience
-	}
-	for deadline := time.Now().Add(bound); ; time.Sleep(200 * time.Millisecond) { // nothing tells of the removal
+	for deadline := time.Now().Add(5 * patience); ; time.Sleep(200 * time.Millisecond) { // nothing tells of the removal
 		if _, err := os.Stat(alloc); errors.Is(err, fs.ErrNotExist) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("after %s the agent has left\n%s", bound, run(t, "find", alloc, "-maxdepth", "4"))
+			t.Fatalf("after %s the agent has left\n%s", 5*patience, run(t, "find", alloc, "-maxdepth", "4"))
 		}
 	}
 }

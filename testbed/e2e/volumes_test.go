@@ -66,7 +66,7 @@ func TestVolumes(t *testing.T) {
 		t.Errorf("while the task runs there are mounts for its start: %v", left)
 	}
 	if known := run(t, "systemctl", "list-units", "--all", "--type=mount", "--plain", "--no-legend", "*brokerd*"); known != "" {
-		t.Errorf("PID 1 has units of the mounts for starts, which cost it more than the starts do: %s", known)
+		t.Errorf("PID 1 has units of the mounts for starts, which are work for it at each: %s", known)
 	}
 	if _, err := os.Stat("/run/systemd-brokerd/root/scratch"); err == nil {
 		t.Error("its mount points are in the root directory of all tasks")
