@@ -63,19 +63,14 @@ func (s *Server) discard(ctx context.Context, r *record) error {
 // end in 64 bits of a hash, see unit.Name.
 var brokerMade = "*-" + strings.Repeat("[0-9a-f]", 16) + ".service"
 
-// abandonStraySessions removes sessions of an earlier broker that belong to no
-// client any more: one that the policy dropped or renamed. Few units of a host
-// but the broker's have such names, and the clients' are known already, so that
-// next to none has to be read.
-func (s *Server) abandonStraySessions(ctx context.Context) {
+// abandonStraySessions removes those of the units, all that brokers made, that are
+// sessions of an earlier broker and belong to no client any more: one that the policy
+// dropped or renamed. Few units of a host but the broker's have such names, and the
+// clients' are known already, so that next to none has to be read.
+func (s *Server) abandonStraySessions(ctx context.Context, units []string) {
 	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
 	defer cancel()
-	names, err := s.systemd.List(ctx, brokerMade)
-	if err != nil {
-		s.log.Error("cannot look for sessions of former clients", slog.Any("error", err))
-		return
-	}
-	for _, name := range names {
+	for _, name := range units {
 		if s.units.known(name) {
 			continue
 		}

@@ -53,20 +53,19 @@ func (s *Server) forgetRequest(unit string) {
 	_ = os.Remove(filepath.Join(s.dirs.requests, unit)) // clearRequests finds what stays
 }
 
-// clearRequests removes what an earlier broker kept for units that are gone.
-func (s *Server) clearRequests(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
-	defer cancel()
+// clearRequests removes what an earlier broker kept for units that are gone: of all
+// that brokers made, units are there.
+func (s *Server) clearRequests(units []string) error {
 	files, err := os.ReadDir(s.dirs.requests)
-	if err != nil || len(files) == 0 {
-		return err
-	}
-	names, err := s.systemd.List(ctx, brokerMade)
 	if err != nil {
 		return err
 	}
+	there := make(map[string]bool, len(units))
+	for _, name := range units {
+		there[name] = true
+	}
 	for _, f := range files {
-		if !slices.Contains(names, f.Name()) {
+		if !there[f.Name()] {
 			s.forgetRequest(f.Name())
 		}
 	}

@@ -149,11 +149,15 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := s.SetPolicy(ctx, c.Policy); err != nil {
 		return nil, err
 	}
-	s.abandonStraySessions(ctx)
+	units, err := s.systemd.List(ctx, brokerMade)
+	if err != nil {
+		return nil, err
+	}
+	s.abandonStraySessions(ctx, units)
 	if err := s.clearStaged(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.clearRequests(ctx); err != nil {
+	if err := s.clearRequests(units); err != nil {
 		return nil, fmt.Errorf("cannot clear the requests of units that are gone: %w", err)
 	}
 	return s, s.clearStarts()
@@ -175,9 +179,12 @@ func (s *Server) SetPolicy(ctx context.Context, p *policy.Policy) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the units back from systemd: %w", err)
 	}
-	// A change between reading a unit and knowing it went past unnoticed.
-	for _, name := range adopted {
-		s.refresh(ctx, name)
+	if before != nil {
+		// Who follows PID 1 was told of a change between reading a unit and knowing it, and
+		// did not heed it. Of the first policy's units, he will be told later.
+		for _, name := range adopted {
+			s.refresh(ctx, name)
+		}
 	}
 	s.policy.Store(p)
 	s.refused.Store(false)

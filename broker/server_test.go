@@ -100,6 +100,8 @@ type world struct {
 	// finds is confined to.
 	cpus, confined []uint32
 	mounts         fakeMounts
+	// afterNew is called when a broker has read the units and does not serve yet.
+	afterNew func()
 }
 
 // fakeMounts mounts nothing, and keeps what it was asked for.
@@ -204,6 +206,9 @@ func (w *world) boot(p *policy.Policy) {
 	})
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.afterNew != nil {
+		w.afterNew()
 	}
 	if w.cpus != nil {
 		w.server.units.pool.online = w.cpus
@@ -499,6 +504,26 @@ func TestPolicyThatCannotBePutInForceChangesNothing(t *testing.T) {
 		t.Errorf("got %v, %v, want the policy %s", info, err, before.SHA256())
 	}
 	w.start("a/1")
+}
+
+// TestANewBrokerReadsEachUnitOnce, and does not miss what happens to it afterwards.
+func TestANewBrokerReadsEachUnitOnce(t *testing.T) {
+	w := newWorld(t)
+	u := w.start("a/1")
+	w.start("a/2")
+	w.stop()
+	before := len(w.pid1.Calls("GetAll"))
+	w.afterNew = func() {
+		if n := len(w.pid1.Calls("GetAll")) - before; n != 2 {
+			t.Errorf("it read two units %d times", n)
+		}
+		w.pid1.Exit(u.GetHandle().GetUnit(), 3)
+	}
+	w.boot(w.policy())
+	t.Cleanup(func() { w.stop() })
+	if u := w.await("a/1", exited); u.GetExit().GetCode() != 3 {
+		t.Errorf("it ended with %v", u.GetExit())
+	}
 }
 
 func TestANewBrokerClearsOldStarts(t *testing.T) {
