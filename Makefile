@@ -105,6 +105,9 @@ bench: cc ## measure against peers in a VM, an hour; report in docs/performance 
 		CGO_ENABLED=1 $(GO) -C testbed/nomad build -mod=readonly -tags netgo,osusergo -ldflags '-s -w -linkmode external -extldflags -static' \
 			-o "$$dir/nomad" github.com/hashicorp/nomad; \
 	fi; \
+	if [ -n "$(if $(ONLY),$(findstring starts,$(ONLY))$(findstring podman,$(ONLY)),all)" ]; then \
+		packages=$$(testbed/packages --distro $(DISTRO) -- podman crun); cp -r "$$packages" "$$dir/packages"; \
+	fi; \
 	$(GO) -C testbed/bench build -o "$$dir/" . ./worker; $(GO) -C testbed/bench build -o "$(CURDIR)/bin/bench-report" ./report; \
 	from=$$(cut -d' ' -f1-3 /proc/loadavg); \
 	testbed/run --distro $(DISTRO) --copy "$$dir" --no-nomad -- ./bench $(if $(QUICK),-quick) $(if $(ONLY),-only "machine$(comma)$(ONLY)") \

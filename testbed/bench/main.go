@@ -44,7 +44,7 @@ func main() {
 	rounds := flag.Int("rounds", 10, "how often each is measured")
 	concurrency := flag.Int("concurrency", 64, "at most so many starts at once")
 	flag.Parse()
-	b := &bench{ctx: context.Background(), rounds: *rounds, concurrency: *concurrency, most: *most, budget: 3 * time.Minute, out: csv.NewWriter(os.Stdout)}
+	b := &bench{ctx: context.Background(), rounds: *rounds, concurrency: *concurrency, most: *most, budget: 10 * time.Minute, out: csv.NewWriter(os.Stdout)}
 	if *quick {
 		b.rounds, b.most, b.budget = 2, min(*most, 30), 20*time.Second
 	}

@@ -49,6 +49,7 @@ const (
 	ofSame   = "same unit"   // StartTransientUnit with the properties the broker sends
 	ofRun    = "systemd-run" // systemd-run --wait of the unit of bare
 	ofBroker = "broker"
+	ofPodman = "podman run" // podman run --detach
 )
 
 func dialPeers(ctx context.Context) (map[string]peer, *bus, error) {

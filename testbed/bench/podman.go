@@ -3,29 +3,111 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"os"
 	"os/exec"
-	"time"
+	"path/filepath"
+	"strconv"
+	"strings"
 )
 
-// podman measures the start of the same program in a container, if the machine has
-// podman: from the command to the container's program being executed.
-func (b *bench) podman() error {
+// byPodman runs the program in a container, with the host's network and processes: a
+// unit of the broker has neither namespace unless its task asks for it, and a program
+// that is the first of a namespace would not end at SIGTERM.
+type byPodman struct{}
+
+// newPodman is nil where the machine has no podman: packages beside this program are
+// installed.
+func newPodman() (peer, error) {
+	if _, err := os.Stat("packages"); err == nil {
+		if _, err := command("sh", "-c", "dpkg --install packages/*.deb"); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := exec.LookPath("podman"); err != nil {
+		return nil, nil
+	}
+	return byPodman{}, makeImages()
+}
+
+func (byPodman) prepare(context.Context) (func() (running, error), error) {
+	return func() (running, error) {
+		id, err := command("podman", "run", "--detach", "--network=host", "--pid=host", "--rootfs", images+"/tree", sleep, "3600")
+		return container(id), err
+	}, nil
+}
+
+// container is one by its id.
+type container string
+
+func (c container) pid() (int, error) {
+	text, err := command("podman", "inspect", "--format={{.State.Pid}}", string(c))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(text)
+}
+
+func (c container) exited() func() error {
+	return func() error {
+		_, err := command("podman", "wait", "--interval=50ms", string(c))
+		return err
+	}
+}
+
+func (c container) stop() error {
+	_, err := command("podman", "stop", string(c))
+	return err
+}
+
+func (c container) remove() error {
+	_, err := command("podman", "rm", "--force", string(c))
+	return err
+}
+
+// podman measures what comes with a container beside its own program.
+func (b *bench) podman() error {
+	p, err := newPodman()
+	if p == nil || err != nil {
 		b.note("no podman here")
-		return nil
+		return err
 	}
-	for round := range b.rounds + 1 {
-		from := time.Now()
-		id, err := command("podman", "run", "--detach", "--network=host", "--rootfs", images+"/tree", sleep, "3600")
-		if err != nil {
-			return err
-		}
-		if round > 0 {
-			b.seconds("start", "podman run", "1", round, time.Since(from))
-		}
-		if _, err := command("podman", "rm", "--force", "--time=0", id); err != nil {
-			return err
+	version, err := command("podman", "--version")
+	if err != nil {
+		return err
+	}
+	b.row("machine", "podman", strings.TrimPrefix(version, "podman version "), "0", "0", "")
+	start, err := p.prepare(b.ctx)
+	if err != nil {
+		return err
+	}
+	before := conmons()
+	r, err := start()
+	if err != nil {
+		return err
+	}
+	var memory float64
+	after := conmons()
+	for _, pid := range after {
+		memory += own(pid)
+	}
+	b.add("podman processes", "conmon", "", 1, float64(len(after)-len(before)), "")
+	b.add("podman own memory", "conmon", "", 1, memory/float64(max(1, len(after))), "KiB")
+	return r.remove()
+}
+
+// conmons are the processes that watch containers.
+func conmons() (all []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil && string(text) == "conmon\n" {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			if err != nil {
+				panic(fmt.Sprintf("%s is no process", f))
+			}
+			all = append(all, pid)
 		}
 	}
-	return nil
+	return all
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +24,11 @@ func (b *bench) starts() error {
 	if err != nil {
 		return err
 	}
+	podman, err := newPodman()
+	if err != nil {
+		return err
+	}
+	peers[ofPodman] = podman
 	for _, size := range sizes {
 		deadline := time.Now().Add(b.budget)
 		if size.concurrency > b.concurrency {
@@ -33,6 +37,9 @@ func (b *bench) starts() error {
 		order := []string{ofBare, ofSame, ofBroker}
 		if size.concurrency == 1 {
 			order = append(order, ofRun)
+			if podman != nil {
+				order = append(order, ofPodman)
+			}
 		}
 		for round := range b.rounds + 1 { // round 0 warms up
 			if time.Now().After(deadline) {
@@ -178,14 +185,17 @@ func (b *bench) life(p peer) (exit, stop time.Duration, err error) {
 	return exit, stop, errors.Join(rs[0].remove(), rs[1].remove())
 }
 
+// makeImages makes a root file system with the program in it, as a tree and as a disk.
+func makeImages() error {
+	_, err := command("sh", "-ec", strings.ReplaceAll(`mkdir -p IMAGES/tree && cd IMAGES
+		(cd tree && mkdir -p alloc local secrets proc sys dev run tmp var/tmp usr/bin etc root && cp /usr/bin/busybox usr/bin/sleep)
+		chmod 755 tree && truncate -s 16M disk && mke2fs -q -F -t ext4 -d tree disk`, "IMAGES", images))
+	return err
+}
+
 // views measures what each kind of root file system adds to a start.
 func (b *bench) views() error {
-	if _, err := command("sh", "-ec", strings.ReplaceAll(`mkdir -p IMAGES/tree && cd IMAGES
-		(cd tree && mkdir -p alloc local secrets proc sys dev run tmp var/tmp usr/bin etc root && cp /usr/bin/busybox usr/bin/sleep)
-		chmod 755 tree && truncate -s 16M disk && mke2fs -q -F -t ext4 -d tree disk`, "IMAGES", images)); err != nil {
-		return err
-	}
-	if _, err := os.Stat("/usr/bin/busybox"); err != nil {
+	if err := makeImages(); err != nil {
 		return err
 	}
 	c, err := dialBroker(b.ctx)

@@ -188,6 +188,6 @@ prune() {
 			# shellcheck disable=SC2012 # names are ours: no spaces, no newlines
 			ls -dt "$kind"* 2>/dev/null | tail -n +3
 		done
-		ls -dt "$cache/$distro"/*/ | tail -n +3
+		ls -dt "$cache/$distro"/[0-9a-f]*/ | tail -n +3
 	)
 }

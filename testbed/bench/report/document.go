@@ -71,7 +71,7 @@ func (d *document) starts() {
 	d.say("## Starts")
 	d.say("`bare` is a loop of StartTransientUnit over PID 1's private socket with a command and nothing else. `same unit` is that loop with " +
 		"all the properties the broker sends, made by the broker's own code: the floor for a unit in the same sandbox. " +
-		"`systemd-run` is `systemd-run --wait` of the bare unit. Time is from the request to the program having been executed.")
+		"`systemd-run` is `systemd-run --wait` of the bare unit, `podman run` a container with the host's network and processes. Time is from the request to the program having been executed.")
 	var rows [][]string
 	for _, c := range d.parameters("start", "") {
 		for _, s := range d.subjects("start") {
@@ -175,6 +175,10 @@ func (d *document) jobs() {
 		}
 	}
 	d.table([]string{"", "executor", "logmon (Nomad's, for any driver)", "other"}, rows)
+	if n := d.spread(key{"podman processes", "conmon", ""}); n.n > 0 {
+		d.say("With a container of podman %s, by itself, comes a `conmon`: %s (%s).", d.machine["podman"], number(n.mid),
+			withUnit(d.spread(key{"podman own memory", "conmon", ""}).mid, "KiB"))
+	}
 }
 
 func (d *document) growth() {
