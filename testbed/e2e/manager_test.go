@@ -111,6 +111,13 @@ func TestTaskInItsUsersManager(t *testing.T) {
 			}
 		}
 	})
+	t.Run("with the host's files", func(t *testing.T) {
+		tk := inManager("alice", "exit", "7")
+		tk.Type, tk.Config["rootfs"] = "batch", "host"
+		if e := submit(t, tk).terminated("failed"); e.Details["exit_code"] != "7" {
+			t.Errorf("it ended with %v", e.Details)
+		}
+	})
 	for name, strike := range map[string]func(t *testing.T){
 		"a logout": logout,
 		"a kill of driver, agent and broker": func(t *testing.T) {
