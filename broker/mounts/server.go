@@ -26,10 +26,16 @@ type Server struct {
 	log *slog.Logger
 	// spare are the user namespaces for mounts whose ids are mapped.
 	spare namespaces
+	// working holds a token for each request that is worked on.
+	working chan struct{}
 
 	mu   sync.Mutex
 	busy map[string]*unitLock // units whose mounts are being changed
 }
+
+// atOnce is how many requests are worked on at once. Each takes up to two threads and a
+// process, of the TasksMax= of systemd-brokerd-mounts.service.
+const atOnce = 8
 
 // unitLock lets one change of a unit's mounts be made at a time. Those of different
 // units have nothing in common: many starts at once would wait for each other longer
@@ -63,7 +69,7 @@ func NewServer(dir string, log *slog.Logger) (*Server, error) {
 	if err := unix.Mount("", dir, "", unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("cannot make the mount %s private: %w", dir, err)
 	}
-	return &Server{dir: dir, log: log, spare: namespaces{make(chan loan)}, busy: make(map[string]*unitLock)}, nil
+	return &Server{dir: dir, log: log, spare: namespaces{make(chan loan)}, working: make(chan struct{}, atOnce), busy: make(map[string]*unitLock)}, nil
 }
 
 // makeDirectory makes dir for root alone. The directory that it is in may be others' as
@@ -135,7 +141,11 @@ func (s *Server) answer(conn *net.UnixConn) error {
 	}
 	var a answer
 	if err == nil {
-		a.Unmapped, err = s.do(&r, fds)
+		var done func()
+		if done, err = s.begin(conn); err == nil {
+			a.Unmapped, err = s.do(&r, fds)
+			done()
+		}
 	}
 	if err != nil {
 		a.Error = err.Error()
@@ -144,6 +154,39 @@ func (s *Server) answer(conn *net.UnixConn) error {
 		s.log.Warn("request refused", slog.String("BROKER_UNIT", r.Unit), slog.Any("error", err))
 	}
 	return send(conn, a)
+}
+
+// begin waits until there is room for one more request, whose sender must still be there
+// then: what he has given up he has taken back by another request.
+func (s *Server) begin(conn *net.UnixConn) (done func(), err error) {
+	select {
+	case s.working <- struct{}{}:
+	case <-time.After(timeout):
+		return nil, fmt.Errorf("%d requests that came before took longer than %s", atOnce, timeout)
+	}
+	done = func() { <-s.working }
+	there, err := waits(conn)
+	if err == nil && !there {
+		err = errors.New("the sender has gone")
+	}
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return done, nil
+}
+
+// waits tells whether the other end of a connection, which sends no more, is open still.
+func waits(conn *net.UnixConn) (there bool, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	err = raw.Control(func(fd uintptr) {
+		_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		there = errors.Is(err, unix.EAGAIN)
+	})
+	return there, err
 }
 
 // onlyRoot is the second lock; the first is the mode of the socket.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,13 +48,14 @@ func TestMain(m *testing.M) {
 type world struct {
 	*testing.T
 	Client
-	root string
+	root   string
+	server *Server
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
-	w := &world{t, Client{filepath.Join(dir, "s"), filepath.Join(dir, "mounts")}, filepath.Join(dir, "root")}
+	w := &world{t, Client{filepath.Join(dir, "s"), filepath.Join(dir, "mounts")}, filepath.Join(dir, "root"), nil}
 	for _, d := range []string{"a/local", "b"} {
 		if err := os.MkdirAll(filepath.Join(w.root, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -65,6 +67,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.server = s
 	t.Cleanup(func() { _ = unix.Unmount(w.Dir, unix.MNT_DETACH) })
 	l, err := net.Listen("unixpacket", w.Socket)
 	if err != nil {
@@ -313,6 +316,33 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%q is taken for the name of a unit", r.Unit)
 		}
 	})
+}
+
+// TestRequestsWaitForEachOther, and one whose sender did not wait is not heeded.
+func TestRequestsWaitForEachOther(t *testing.T) {
+	w := newWorld(t)
+	for range atOnce {
+		w.server.working <- struct{}{}
+	}
+	impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if paths, _, err := w.Stage(impatient, "nomad-early-0123456789abcdef.service", []Mount{w.open(Mount{Path: "a/local"})}); err == nil {
+		t.Errorf("one too many was answered with %v", paths)
+	}
+	answered := make(chan error, 1)
+	later := w.open(Mount{Path: "b"})
+	go func() {
+		_, _, err := w.Stage(t.Context(), unit, []Mount{later})
+		answered <- err
+	}()
+	<-w.server.working // one of the two goes on, and then the other
+	if err := <-answered; err != nil {
+		t.Errorf("the one that waited got %v", err)
+	}
+	w.server.working <- struct{}{} // the other is over, too
+	if units, err := w.Staged(); err != nil || len(units) != 1 || units[0] != unit {
+		t.Errorf("staged are %v, %v", units, err)
+	}
 }
 
 // TestIDsAreMapped: what belongs to the client on disk is the unit's user's in the

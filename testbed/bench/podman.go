@@ -20,13 +20,14 @@ type byPodman struct{}
 // newPodman is nil where the machine has no podman: packages beside this program are
 // installed.
 func newPodman() (peer, error) {
-	if _, err := os.Stat("packages"); err == nil {
+	_, missing := exec.LookPath("podman")
+	if _, err := os.Stat("packages"); missing != nil && err != nil {
+		return nil, nil
+	}
+	if missing != nil {
 		if _, err := command("sh", "-c", "dpkg --install packages/*.deb"); err != nil {
 			return nil, err
 		}
-	}
-	if _, err := exec.LookPath("podman"); err != nil {
-		return nil, nil
 	}
 	return byPodman{}, makeImages()
 }
