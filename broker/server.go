@@ -80,6 +80,7 @@ type Server struct {
 	fds     *fdStore
 	kept    *budget
 	keys    *keyFiles
+	turns   *turns
 	// programs are those of the host.
 	programs program.Host
 	dirs     dirs
@@ -121,7 +122,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, audit: newAudit(c.Audit, c.Log),
-		units: newRegistry(pool), fds: newFDStore(), kept: newBudget(), keys: newKeyFiles(), closing: make(chan struct{}),
+		units: newRegistry(pool), fds: newFDStore(), kept: newBudget(), keys: newKeyFiles(), turns: newTurns(), closing: make(chan struct{}),
 		readPeer: readPeer, startTimeout: startTimeout, lingerDir: lingerDir, cgroups: cgroupRoot, dynamicUIDs: "/run/systemd/dynamic-uid",
 		counters: newCounters(), began: time.Now(),
 	}

@@ -231,6 +231,13 @@ func (s *Server) run(
 	if err := s.managerReady(d); err != nil {
 		return systemd.Status{}, err
 	}
+	if parent == nil { // somebody waits for a session
+		end, err := s.turns.begin(ctx, r.client)
+		if err != nil {
+			return systemd.Status{}, fmt.Errorf("the start's turn did not come: %w", err)
+		}
+		defer end()
+	}
 	root, err := s.rootFor(r, d)
 	if err != nil {
 		return systemd.Status{}, err
