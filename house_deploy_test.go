@@ -4,8 +4,10 @@ package house
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -47,6 +49,34 @@ func TestDropInConfinesTheAgentAsItsUnitDoes(t *testing.T) {
 	for _, line := range dropIn {
 		if !slices.Contains(unit, line) {
 			t.Errorf("the unit lacks %s", line)
+		}
+	}
+}
+
+// TestDaemonsHaveThreadsEnough: a Go program that is refused a thread dies. It makes one
+// for each CPU that it may use, those of the runtime, and one for each system call that
+// blocks.
+func TestDaemonsHaveThreadsEnough(t *testing.T) {
+	units, err := filepath.Glob("deploy/systemd/systemd-brokerd*.service")
+	if err != nil || len(units) < 4 {
+		t.Fatalf("found %v, %v", units, err)
+	}
+	for _, path := range units {
+		number := func(setting string) int {
+			for _, line := range settings(read(t, path)) {
+				if text, ok := strings.CutPrefix(line, setting+"="); ok {
+					n, err := strconv.Atoi(text)
+					if err != nil {
+						t.Errorf("%s: %s: %v", path, line, err)
+					}
+					return n
+				}
+			}
+			t.Errorf("%s does not set %s", path, setting)
+			return 0
+		}
+		if cpus, tasks := number("Environment=GOMAXPROCS"), number("TasksMax"); tasks < 16*cpus {
+			t.Errorf("%s: %d tasks for a program that uses %d CPUs", path, tasks, cpus)
 		}
 	}
 }
