@@ -181,8 +181,12 @@ func (h *herd) recover(n int) error {
 	param := strconv.Itoa(n)
 	for round := range 3 {
 		from := time.Now()
-		if got, err := h.bus.list(h.ctx, "nomad-*.service"); err != nil || got != n {
-			return fmt.Errorf("PID 1 lists %d units: %w", got, err)
+		got, err := h.bus.list(h.ctx, "nomad-*.service")
+		if err != nil {
+			return err
+		}
+		if got != n {
+			return fmt.Errorf("PID 1 lists %d units", got)
 		}
 		h.seconds("recover", "ListUnits", param, round+1, time.Since(from))
 		if _, err := command("systemctl", "stop", "systemd-brokerd"); err != nil {

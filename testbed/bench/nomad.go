@@ -38,7 +38,7 @@ func (b *bench) nomad() error {
 		return err
 	}
 	// What comes after has a driver of its own, whose units another would not know.
-	defer command("systemctl", "stop", "nomad.service", "nomad-root.service") //nolint:errcheck // the latter may not be there
+	defer command("systemctl", "stop", "nomad.service", "root-agent.service") //nolint:errcheck // the latter may not be there
 	unprivileged, err := newAgent("nomad.service", "http://127.0.0.1:4646", "/var/lib/nomad")
 	if err != nil {
 		return err
@@ -101,11 +101,11 @@ func startRootAgent() (*agent, error) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	if _, err := command("systemd-run", "--unit=nomad-root", "--property=KillMode=process", "--property=TasksMax=infinity", "--property=Delegate=yes",
+	if _, err := command("systemd-run", "--unit=root-agent", "--collect", "--property=KillMode=process", "--property=TasksMax=infinity", "--property=Delegate=yes",
 		nomad, "agent", "-config", file); err != nil {
 		return nil, err
 	}
-	return newAgent("nomad-root", "http://127.0.0.1:5646", rootData)
+	return newAgent("root-agent", "http://127.0.0.1:5646", rootData)
 }
 
 // ready waits until the agent's node runs the driver.
@@ -119,7 +119,7 @@ func (a *agent) ready(driver string) error {
 			return nil
 		}
 	}
-	log, _ := command("journalctl", "--no-pager", "-n", "40", "-u", "nomad-root")
+	log, _ := command("journalctl", "--no-pager", "-n", "40", "-u", "root-agent")
 	return fmt.Errorf("the agent of %s is not ready within %s:\n%s", driver, patience, log)
 }
 
