@@ -140,6 +140,7 @@ never "e2e-forbidden" {
 rule "e2e-own-manager" {
   client      = "nomad"
   log_drivers = ["fds"]
+  rootfs      = ["minimal", "host"]
   sessions    = true
 
   exec {
