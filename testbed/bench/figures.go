@@ -110,6 +110,18 @@ func descendants(pid int) []int {
 	return all
 }
 
+// called are the processes whose program has the name.
+func called(name string) (all []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil && string(text) == name+"\n" {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
 // consumption is the processor time so far, in seconds, of those who take part in a
 // start, with the processes that ended, and of all the machine.
 func consumption() map[string]float64 {

@@ -345,14 +345,4 @@ func helpers(agent int) map[int]string {
 }
 
 // workers are the processes of tasks.
-func workers() []int {
-	files, _ := filepath.Glob("/proc/[0-9]*/comm")
-	var all []int
-	for _, f := range files {
-		if text, err := os.ReadFile(f); err == nil && string(text) == "worker\n" {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-			all = append(all, pid)
-		}
-	}
-	return all
-}
+func workers() []int { return called("worker") }

@@ -4,10 +4,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -70,9 +68,12 @@ func (c container) remove() error {
 // podman measures what comes with a container beside its own program.
 func (b *bench) podman() error {
 	p, err := newPodman()
-	if p == nil || err != nil {
-		b.note("no podman here")
+	if err != nil {
 		return err
+	}
+	if p == nil {
+		b.note("no podman here")
+		return nil
 	}
 	version, err := command("podman", "--version")
 	if err != nil {
@@ -83,32 +84,17 @@ func (b *bench) podman() error {
 	if err != nil {
 		return err
 	}
-	before := conmons()
+	before := called("conmon")
 	r, err := start()
 	if err != nil {
 		return err
 	}
 	var memory float64
-	after := conmons()
+	after := called("conmon")
 	for _, pid := range after {
 		memory += own(pid)
 	}
 	b.add("podman processes", "conmon", "", 1, float64(len(after)-len(before)), "")
 	b.add("podman own memory", "conmon", "", 1, memory/float64(max(1, len(after))), "KiB")
 	return r.remove()
-}
-
-// conmons are the processes that watch containers.
-func conmons() (all []int) {
-	files, _ := filepath.Glob("/proc/[0-9]*/comm")
-	for _, f := range files {
-		if text, err := os.ReadFile(f); err == nil && string(text) == "conmon\n" {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-			if err != nil {
-				panic(fmt.Sprintf("%s is no process", f))
-			}
-			all = append(all, pid)
-		}
-	}
-	return all
 }

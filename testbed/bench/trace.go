@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const tracing = "/sys/kernel/tracing"
@@ -16,11 +17,6 @@ const tracing = "/sys/kernel/tracing"
 // sees it: system calls on the descriptors of its connection. A system call can hold
 // several messages or a part of one; none is none.
 type trace struct{ fds map[string]bool }
-
-// enabled: events stay enabled, and what is traced is switched by tracing_on alone. An
-// event is switched by changing the kernel's code, at which an emulated machine hangs now
-// and then.
-var enabled bool
 
 var calls = []string{"sendmsg", "sendto", "write", "writev", "recvmsg", "recvfrom", "read"}
 
@@ -52,11 +48,10 @@ func startTrace(pid int) (*trace, error) {
 	return &trace{fds}, os.WriteFile(filepath.Join(tracing, "tracing_on"), []byte("1"), 0o600)
 }
 
-func enable() error {
-	if enabled {
-		return nil
-	}
-	enabled = true
+// enable switches the events on, once: what is traced is switched by tracing_on alone. An
+// event is switched by changing the kernel's code, at which an emulated machine hangs now
+// and then.
+var enable = sync.OnceValue(func() error {
 	for _, call := range calls {
 		file := filepath.Join(tracing, "events/syscalls/sys_enter_"+call, "enable")
 		if _, err := os.Stat(file); err != nil {
@@ -67,7 +62,7 @@ func enable() error {
 		}
 	}
 	return nil
-}
+})
 
 // stop returns the system calls since startTrace.
 func (t *trace) stop() (n int, err error) {
