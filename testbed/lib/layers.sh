@@ -184,7 +184,7 @@ prune() {
 	while read -r old; do
 		remove_tree "$old"
 	done < <(
-		for kind in "$vm_base"/ready- "$vm_base"/booted- "$cache"/nomad- "$cache/failed/2"; do
+		for kind in "$vm_base"/ready- "$vm_base"/booted- "$cache"/nomad- "$cache/failed/2" "$cache/$distro"/packages- "$cache/$distro"/systemd-; do
 			# shellcheck disable=SC2012 # names are ours: no spaces, no newlines
 			ls -dt "$kind"* 2>/dev/null | tail -n +3
 		done
