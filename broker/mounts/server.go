@@ -162,7 +162,7 @@ func (s *Server) begin(conn *net.UnixConn) (done func(), err error) {
 	select {
 	case s.working <- struct{}{}:
 	case <-time.After(timeout):
-		return nil, fmt.Errorf("%d requests that came before took longer than %s", atOnce, timeout)
+		return nil, fmt.Errorf("%d requests that came before took longer than %s; try again", atOnce, timeout)
 	}
 	done = func() { <-s.working }
 	there, err := waits(conn)
