@@ -28,7 +28,7 @@ type sampler struct {
 	wake chan struct{}
 
 	mu      sync.Mutex
-	streams map[*stream]struct{}
+	streams map[*stream]struct{} // nil when the driver ends
 }
 
 // stream is one subscription to a task's statistics.
@@ -39,15 +39,18 @@ type stream struct {
 	// when there will be none any more.
 	read func() (u *drivers.TaskResourceUsage, more bool)
 	ch   chan *drivers.TaskResourceUsage
+	// forget lets go of the contexts that the stream ends with.
+	forget [2]func() bool
 }
 
 func newSampler(ctx context.Context) *sampler {
 	return &sampler{ctx: ctx, epoch: time.Now(), wake: make(chan struct{}, 1), streams: make(map[*stream]struct{})}
 }
 
-// open begins a stream with a sample at once. It ends with ctx, with the driver
-// and when done is closed.
-func (s *sampler) open(ctx context.Context, done <-chan struct{}, interval time.Duration, read func() (*drivers.TaskResourceUsage, bool)) <-chan *drivers.TaskResourceUsage {
+// open begins a stream with a sample at once. It ends with ctx, with that of its task
+// and with the driver. No goroutine waits for it: of a thousand streams their stacks
+// would be the larger part.
+func (s *sampler) open(ctx, task context.Context, interval time.Duration, read func() (*drivers.TaskResourceUsage, bool)) <-chan *drivers.TaskResourceUsage {
 	if interval <= 0 {
 		interval = usualInterval
 	}
@@ -56,21 +59,19 @@ func (s *sampler) open(ctx context.Context, done <-chan struct{}, interval time.
 		ch: make(chan *drivers.TaskResourceUsage, 1),
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams == nil {
+		close(st.ch)
+		return st.ch
+	}
 	s.streams[st] = struct{}{}
-	s.mu.Unlock()
+	end := func() { s.close(st) }
+	st.forget = [...]func() bool{context.AfterFunc(ctx, end), context.AfterFunc(task, end)}
 	s.start.Do(func() { go s.run() })
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	go func() {
-		select {
-		case <-ctx.Done():
-		case <-done:
-		case <-s.ctx.Done():
-		}
-		s.close(st)
-	}()
 	return st.ch
 }
 
@@ -78,9 +79,26 @@ func (s *sampler) close(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.streams[st]; ok {
-		delete(s.streams, st)
-		close(st.ch)
+		s.closeLocked(st)
 	}
+}
+
+func (s *sampler) closeLocked(st *stream) {
+	delete(s.streams, st)
+	close(st.ch)
+	for _, f := range st.forget {
+		f()
+	}
+}
+
+// end closes all streams, for good.
+func (s *sampler) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for st := range s.streams {
+		s.closeLocked(st)
+	}
+	s.streams = nil
 }
 
 func (s *sampler) run() {
@@ -91,6 +109,7 @@ func (s *sampler) run() {
 		case <-timer.C:
 		case <-s.wake:
 		case <-s.ctx.Done():
+			s.end()
 			return
 		}
 		due, wait, more := s.due()

@@ -4,6 +4,9 @@ package driver
 
 import (
 	"context"
+	"maps"
+	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +15,7 @@ import (
 )
 
 // never is the end of a task that does not end.
-var never <-chan struct{}
+var never = context.Background()
 
 // TestOneGoroutineServesAllStreams relies on the race detector, too: the streams
 // share a map without a lock.
@@ -136,22 +139,47 @@ func TestStreamEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				driver, shutdown := context.WithCancel(t.Context())
 				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan struct{})
+				task, stop := context.WithCancel(t.Context())
 				s := newSampler(driver)
-				ch := s.open(ctx, done, time.Second, func() (*drivers.TaskResourceUsage, bool) {
+				ch := s.open(ctx, task, time.Second, func() (*drivers.TaskResourceUsage, bool) {
 					return new(drivers.TaskResourceUsage), true
 				})
 				<-ch
-				tt.end(func() { close(done) }, cancel, shutdown)
+				st := slices.Collect(maps.Keys(s.streams))[0]
+				tt.end(stop, cancel, shutdown)
 				if u, ok := <-ch; ok {
 					t.Errorf("got %+v, want a closed channel", u)
 				}
+				synctest.Wait()
 				if len(s.streams) != 0 {
 					t.Errorf("%d streams are left", len(s.streams))
 				}
+				for _, f := range st.forget {
+					if f() {
+						t.Error("a context that goes on keeps the stream")
+					}
+				}
 				cancel()
+				stop()
 				shutdown()
 			})
 		})
+	}
+}
+
+// TestStreamsTakeNoGoroutines of their own: their stacks would be most of what a stream
+// takes.
+func TestStreamsTakeNoGoroutines(t *testing.T) {
+	driver, shutdown := context.WithCancel(t.Context())
+	defer shutdown()
+	s := newSampler(driver)
+	before := runtime.NumGoroutine()
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s.open(ctx, never, time.Hour, func() (*drivers.TaskResourceUsage, bool) { return nil, true })
+	}
+	if n := runtime.NumGoroutine() - before; n > 50 {
+		t.Errorf("100 streams have %d goroutines", n)
 	}
 }

@@ -26,7 +26,7 @@ func (d *Driver) TaskStats(ctx context.Context, id string, interval time.Duratio
 	d.mu.Lock()
 	m := &meter{log: d.log, cgroups: d.cgroups, compute: d.compute, task: t}
 	d.mu.Unlock()
-	return d.sampler.open(ctx, t.done, interval, m.read), nil
+	return d.sampler.open(ctx, t.ended, interval, m.read), nil
 }
 
 // meter turns the figures of a task's control group into Nomad's.

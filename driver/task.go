@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -26,8 +27,9 @@ type handleState struct {
 type task struct {
 	config *drivers.TaskConfig
 	handle *brokerv1.Handle
-	// done is closed when result is set.
-	done chan struct{}
+	// ended is done, and end called, when result is set.
+	ended context.Context
+	end   context.CancelFunc
 
 	removal sync.Mutex // held while the unit is removed
 
@@ -42,7 +44,8 @@ type task struct {
 }
 
 func newTask(c *drivers.TaskConfig, h *brokerv1.Handle, started time.Time) *task {
-	return &task{config: c, handle: h, started: started, done: make(chan struct{})}
+	ended, end := context.WithCancel(context.Background())
+	return &task{config: c, handle: h, started: started, ended: ended, end: end}
 }
 
 // observe takes over what the broker says of the unit, and reports whether the
@@ -78,7 +81,7 @@ func (t *task) endLocked(r *drivers.ExitResult, at time.Time) bool {
 		return false
 	}
 	t.result, t.completed, t.pid = r, at, 0
-	close(t.done)
+	t.end()
 	return true
 }
 

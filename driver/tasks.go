@@ -175,7 +175,7 @@ func (d *Driver) WaitTask(ctx context.Context, id string) (<-chan *drivers.ExitR
 	go func() {
 		defer close(ch)
 		select {
-		case <-t.done:
+		case <-t.ended.Done():
 			ch <- t.exit()
 		case <-ctx.Done():
 		case <-d.ctx.Done():
