@@ -120,9 +120,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	closing := make(chan struct{})
 	s := &Server{
 		config: c, log: c.Log, audit: newAudit(c.Audit, c.Log),
-		units: newRegistry(pool), fds: newFDStore(), kept: newBudget(), keys: newKeyFiles(), turns: newTurns(), closing: make(chan struct{}),
+		units: newRegistry(pool), fds: newFDStore(), kept: newBudget(), keys: newKeyFiles(), turns: newTurns(closing), closing: closing,
 		readPeer: readPeer, startTimeout: startTimeout, lingerDir: lingerDir, cgroups: cgroupRoot, dynamicUIDs: "/run/systemd/dynamic-uid",
 		counters: newCounters(), began: time.Now(),
 	}

@@ -20,18 +20,19 @@ const turnTimeout = 20 * time.Second
 type turns struct {
 	most int
 	// limit is the constant, but for tests.
-	limit time.Duration
+	limit   time.Duration
+	closing <-chan struct{}
 
 	mu sync.Mutex
 	of map[string]chan struct{} // by client; a token for each start
 }
 
-func newTurns() *turns {
-	return &turns{most: max(4, 2*runtime.NumCPU()), limit: turnTimeout, of: make(map[string]chan struct{})}
+func newTurns(closing <-chan struct{}) *turns {
+	return &turns{most: max(4, 2*runtime.NumCPU()), limit: turnTimeout, closing: closing, of: make(map[string]chan struct{})}
 }
 
 // begin waits for a turn, which end ends. Starts that hang must not keep others from
-// theirs: after a while it goes on without one.
+// theirs: after a while it goes on without one. A broker that stops begins no more.
 func (t *turns) begin(ctx context.Context, client string) (end func(), err error) {
 	limit := time.NewTimer(t.limit)
 	defer limit.Stop()
@@ -41,6 +42,8 @@ func (t *turns) begin(ctx context.Context, client string) (end func(), err error
 		return func() { <-c }, nil
 	case <-limit.C:
 		return func() {}, nil
+	case <-t.closing:
+		return nil, errStopping
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 func TestTurns(t *testing.T) {
-	turns := newTurns()
+	closing := make(chan struct{})
+	turns := newTurns(closing)
 	turns.most = 1
 	end, err := turns.begin(t.Context(), "a")
 	if err != nil {
@@ -40,6 +41,10 @@ func TestTurns(t *testing.T) {
 	end()
 	if _, err = turns.begin(t.Context(), "a"); err != nil {
 		t.Error(err)
+	}
+	close(closing)
+	if _, err := turns.begin(t.Context(), "a"); !errors.Is(err, errStopping) {
+		t.Errorf("of a broker that stops: %v", err)
 	}
 }
 
