@@ -14,7 +14,7 @@ rpm --verify --nodeps systemd-brokerd nomad-systemd-driver
 is "what rpm finds changed" "$(cat out)" ""
 systemctl enable --quiet --now systemd-brokerd.socket systemd-brokerd-fds.socket systemd-brokerd-mounts.socket systemd-brokerd.service
 is "policy" "$(systemd-brokerd policy check | head -n 1 | cut -d' ' -f2)" good,
-rm -rf /var/lib/nomad/client
+new_agent
 mkdir -p /etc/systemd/system/nomad.service.d
 ln -s /usr/share/nomad-systemd-driver/unprivileged.conf /etc/systemd/system/nomad.service.d/
 systemctl daemon-reload

@@ -29,6 +29,14 @@ install_packages() {
 
 main_pid() { systemctl show --property MainPID --value "$1"; }
 
+# new_agent forgets the agent's node and what its server knows: an earlier node would be
+# ready for as long as its heartbeat is waited for, and be given jobs.
+new_agent() {
+	rm -rf /var/lib/nomad/client /var/lib/nomad/server
+	cp -a /usr/local/lib/testbed/server/server /var/lib/nomad/
+	chown -R nomad:nomad /var/lib/nomad/server
+}
+
 # node is the local one: of earlier lives of the agent the servers know nodes for a while.
 node() { curl --silent "$api/agent/self" | jq -r .stats.client.node_id; }
 driver_attribute() { curl --silent "$api/node/$(node)" | jq -r ".Attributes.\"driver.systemd.$1\""; }
