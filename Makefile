@@ -11,7 +11,7 @@ GO       ?= $(CURDIR)/testbed/go
 VERSION  ?= $(shell deploy/packages/version)
 DISTRO   ?= bookworm
 FUZZTIME ?= 30s
-VULNDB   ?= https://vuln.go.dev
+VULNDB   ?=
 RUN      ?=
 
 # The same flags for all but -race: Nomad's many packages are compiled once.
@@ -134,7 +134,7 @@ shell: ## a root prompt in a VM with everything installed (DISTRO=…)
 fuzz: ## run each fuzz test for a while (FUZZTIME=30s RUN=regexp)
 	@FUZZTIME=$(FUZZTIME) RUN='$(RUN)' GO=$(GO) testbed/fuzz
 
-attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=… DISTROS=… STEPS="unit fuzz vm" AGAIN=1)
+attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=… DISTROS=… STEPS="vuln unit fuzz vm" AGAIN=1)
 	@FUZZTIME=$(FUZZTIME) testbed/attack/run
 
 mutants: ## break the code in each way of testbed/attack/mutants.tsv, which its test must notice
@@ -143,9 +143,9 @@ mutants: ## break the code in each way of testbed/attack/mutants.tsv, which its 
 mutants-vm: ## the same for testbed/attack/mutants-vm.tsv, whose tests need a VM; 3 minutes each (DISTRO=… RUN=regexp)
 	@DISTRO=$(DISTRO) RUN='$(RUN)' testbed/attack/mutants-vm
 
-vuln: $(govulncheck) build ## known vulnerabilities in the source and in the programs (VULNDB=https://vuln.go.dev)
-	@$(with_go) $(govulncheck) -db $(VULNDB) ./...
-	@for program in cmd/*; do $(with_go) $(govulncheck) -db $(VULNDB) -mode binary "bin/$${program#*/}" || exit; done
+vuln: $(govulncheck) build ## known vulnerabilities in the source and in the programs (VULNDB=URL)
+	@db=$(or $(VULNDB),$$(testbed/vulndb)); $(with_go) $(govulncheck) -db "$$db" ./...; \
+	for program in cmd/*; do $(with_go) $(govulncheck) -db "$$db" -mode binary "bin/$${program#*/}"; done
 
 packages: $(nfpm) $(go-md2man) ## build .deb and .rpm into dist/ (ARCHES="amd64 arm64" VERSION=…)
 	@GO=$(GO) VERSION=$(VERSION) deploy/packages/build $(nfpm) $(go-md2man) dist $(ARCHES)
