@@ -6,6 +6,7 @@
 
 cpus=${TESTBED_CPUS:-2}
 memory=${TESTBED_MEMORY:-4096}
+threads=${TESTBED_THREADS:-multi}
 readonly cargo_size=4G
 vm=
 vm_keeper=
@@ -13,7 +14,7 @@ vm_keeper=
 # machine: every qemu option the guest can see. A snapshot fits only the machine
 # it was taken on, so this text is part of the key of a snapshot.
 machine() {
-	local accel=(-accel "tcg,thread=multi" -cpu max)
+	local accel=(-accel "tcg,thread=$threads" -cpu max)
 	[ "$(accelerator)" = tcg ] || accel=(-accel kvm -cpu host)
 	machine=(-nodefaults -no-user-config -machine pc "${accel[@]}" -smp "$cpus" -m "$memory"
 		-display none -no-reboot -device "virtio-blk-pci,drive=root" -device "virtio-blk-pci,drive=cargo"
