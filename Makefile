@@ -140,7 +140,7 @@ attack: cc ## all that the catalogue of attacks names, and a table (FUZZTIME=…
 mutants: ## break the code in each way of testbed/attack/mutants.tsv, which its test must notice
 	@$(with_go) $(GO) test ./testbed/attack -count=1 -v -timeout 120m -run 'TestMutants$(if $(RUN),/$(RUN))' -mutants
 
-mutants-vm: ## the same for testbed/attack/mutants-vm.tsv, whose tests need a VM; 3 minutes each (DISTRO=… RUN=regexp)
+mutants-vm: ## the same for testbed/attack/mutants-vm.tsv, whose tests need a VM; 3 to 18 minutes each (DISTRO=… RUN=regexp)
 	@DISTRO=$(DISTRO) RUN='$(RUN)' testbed/attack/mutants-vm
 
 vuln: $(govulncheck) build ## known vulnerabilities in the source and in the programs (VULNDB=URL)

@@ -32,7 +32,7 @@ func newTurns(closing <-chan struct{}) *turns {
 }
 
 // begin waits for a turn, which end ends. Starts that hang must not keep others from
-// theirs: after a while it goes on without one. A broker that stops begins no more.
+// theirs: after a while it goes on without one. Nobody waits in a broker that stops.
 func (t *turns) begin(ctx context.Context, client string) (end func(), err error) {
 	limit := time.NewTimer(t.limit)
 	defer limit.Stop()

@@ -48,8 +48,8 @@ func newSampler(ctx context.Context) *sampler {
 }
 
 // open begins a stream with a sample at once. It ends with ctx, with that of its task
-// and with the driver. No goroutine waits for it: of a thousand streams their stacks
-// would be the larger part.
+// and with the driver. No goroutine of its own waits for that: each would have a stack of
+// 2 KiB at least, for as long as the task runs.
 func (s *sampler) open(ctx, task context.Context, interval time.Duration, read func() (*drivers.TaskResourceUsage, bool)) <-chan *drivers.TaskResourceUsage {
 	if interval <= 0 {
 		interval = usualInterval

@@ -167,8 +167,7 @@ func TestStreamEnds(t *testing.T) {
 	}
 }
 
-// TestStreamsTakeNoGoroutines of their own: their stacks would be most of what a stream
-// takes.
+// TestStreamsTakeNoGoroutines of their own, whose stacks would be there for each task.
 func TestStreamsTakeNoGoroutines(t *testing.T) {
 	driver, shutdown := context.WithCancel(t.Context())
 	defer shutdown()
