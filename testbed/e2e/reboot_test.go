@@ -86,9 +86,14 @@ func afterReboot(t *testing.T) {
 			j.purge()
 			j.nothingIsLeft()
 		})
-		if text := j.messages(j.await(status)); !strings.Contains(text, old.Unit+" is gone and its exit status with it") {
+		// Nomad has the status of before the reboot until its client tells a new one.
+		told := watch(t, "/allocation/"+j.alloc, func(a allocation) bool {
+			return strings.Contains(j.messages(a), old.Unit+" is gone and its exit status with it") || a.ended()
+		})
+		if text := j.messages(told); !strings.Contains(text, old.Unit+" is gone and its exit status with it") {
 			t.Errorf("no event tells what became of %s:\n%s", old.Unit, text)
 		}
+		j.await(status)
 		if status != "running" {
 			continue
 		}
