@@ -3,7 +3,7 @@
 # Output to the journal of the host instead of Nomad's log files.
 #
 #   nomad job run journald.nomad.hcl
-#   journalctl NOMAD_JOB_ID=journald
+#   journalctl --follow NOMAD_JOB_ID=journald
 
 variable "artifact" {
   type        = string
@@ -12,8 +12,6 @@ variable "artifact" {
 }
 
 job "journald" {
-  type = "batch"
-
   group "journald" {
     task "hello" {
       driver = "systemd"
@@ -25,7 +23,7 @@ job "journald" {
 
       config {
         command = "local/hello"
-        args    = ["lines", "5"]
+        args    = ["tick"]
 
         logging {
           driver = "journald"

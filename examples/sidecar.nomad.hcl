@@ -51,7 +51,10 @@ job "sidecar" {
         perms       = "755"
         data        = <<-EOT
           #!/bin/sh
-          exec tail -n +1 -F /alloc/data/lines
+          tail -n +1 -F /alloc/data/lines | while read -r line; do
+            echo "$line"
+            : >/alloc/data/read
+          done
         EOT
       }
 
@@ -74,7 +77,8 @@ job "sidecar" {
         data        = <<-EOT
           #!/bin/sh
           echo "written by uid $(id -u)" >>/alloc/data/lines
-          sleep 3
+          # When the main task has ended, Nomad ends what runs beside it.
+          until [ -e /alloc/data/read ]; do sleep 1; done
         EOT
       }
 

@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -74,7 +75,9 @@ func TestExitAfterTheBrokerDiedIsTrue(t *testing.T) {
 	j := submit(t, failsOnHangup())
 	j.await("running")
 	j.awaitLog("ready")
-	run(t, "systemctl", "kill", "-s", "KILL", "systemd-brokerd.service")
+	broker := mainPID(t, brokerService)
+	run(t, "systemctl", "kill", "-s", "KILL", brokerService)
+	awaitGone(t, broker)
 	run(t, "nomad", "alloc", "signal", "-s", "SIGHUP", j.alloc)
 	if e := j.terminated("failed"); e.Details["exit_code"] != "7" || e.Details["signal"] != "0" {
 		t.Errorf("it ended with %v", e.Details)
@@ -109,5 +112,5 @@ func TestTasksCanBeStoppedWithoutAPolicy(t *testing.T) {
 // awaitGone waits until the process has ended.
 func awaitGone(t *testing.T, pid int) {
 	t.Helper()
-	run(t, "timeout", "60", "tail", "--pid", strconv.Itoa(pid), "-f", "/dev/null")
+	run(t, "timeout", fmt.Sprint(patience.Seconds()), "tail", "--pid", strconv.Itoa(pid), "-f", "/dev/null")
 }

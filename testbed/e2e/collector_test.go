@@ -22,7 +22,7 @@ import (
 // counter is a task that numbers rate lines a second on each stream; on SIGHUP
 // it adds 20000, on SIGTERM it says "end".
 func counter(rate int) task {
-	return task{Type: "service", Config: command("count", strconv.Itoa(rate))}
+	return task{Type: "service", Config: command("count", strconv.Itoa(rate)), KillTimeout: 30 * time.Second}
 }
 
 // in is j for a subtest.
@@ -109,6 +109,56 @@ func (j *job) killCollector() {
 	pid := j.collector()
 	sendSignal(j.t, pid, syscall.SIGKILL)
 	awaitGone(j.t, pid)
+}
+
+// awaitCollected waits until all that the task has written, which writes nothing more, is
+// in its log files: nothing is in the pipes, and the collector, which flushes what it
+// holds every 100 ms, has run for some time without writing any of it.
+func (j *job) awaitCollected() {
+	j.t.Helper()
+	pid := j.collector()
+	size, runs := int64(-1), 0
+	awaitTrue(j.t, "the collector has not written all", func() bool {
+		now := int64(j.inPipe("stdout") + j.inPipe("stderr"))
+		if now > 0 {
+			return false
+		}
+		for _, name := range []string{"task.stdout.0", "task.stderr.0"} {
+			info, err := os.Stat(j.logFile(name))
+			if err != nil {
+				j.t.Fatal(err)
+			}
+			now += info.Size()
+		}
+		if now != size {
+			size, runs = now, timeslices(j.t, pid)
+		}
+		return timeslices(j.t, pid) > runs+50
+	})
+}
+
+// timeslices is how often threads of the process have run on a CPU
+// (Documentation/scheduler/sched-stats.rst of the kernel).
+func timeslices(t *testing.T, pid int) int {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("process %d has no threads: %v", pid, err)
+	}
+	all := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		var onCPU, waiting uint64
+		var n int
+		if _, err := fmt.Sscan(string(text), &onCPU, &waiting, &n); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		all += n
+	}
+	return all
 }
 
 func sendSignal(t *testing.T, pid int, s syscall.Signal) {

@@ -56,7 +56,7 @@ var attempts = []struct{ name, script string }{
 	{"pass all filters of system calls by", hello + " uring"},
 	{"give a file away", "touch /local/f && chown 0 /local/f"},
 	{"load a module", "modprobe dummy || insmod /usr/lib/modules/x.ko"},
-	{"set the clock", "date -s @$(date +%s)"},
+	{"set the clock", "date -s @$(date +%s.%N)"},
 	{"set the host's name", "hostname $(hostname)"},
 	{"read the kernel's log", "dmesg"},
 	{"trace PID 1", "strace -p 1 || cat /proc/1/environ"},
@@ -126,7 +126,7 @@ func possible(t *testing.T, out string) (all []string) {
 func TestNothingEscapes(t *testing.T) {
 	t.Parallel()
 	run(t, "sh", "-ec", "mkdir -p /srv/e2e/escape/local /srv/e2e/escape/secrets")
-	victim := script("echo secret >/local/secret; echo ready; exec sleep 600")
+	victim := script("echo secret >/local/secret; echo ready; exec sleep infinity")
 	victim.Templates = append(victim.Templates, template{Path: "secrets/key", Text: "secret", Perms: "0600"})
 	other := submit(t, victim)
 	other.await("running")
@@ -173,7 +173,7 @@ func TestNothingEscapes(t *testing.T) {
 		}
 		t.Run("a session", func(t *testing.T) {
 			t.Parallel()
-			j := submit(t, script("echo ready; exec sleep 600"))
+			j := submit(t, script("echo ready; exec sleep infinity"))
 			j.await("running")
 			j.awaitLog("ready")
 			for _, what := range possible(t, j.inTask(text)+"\n") {
@@ -214,7 +214,7 @@ func result(t *testing.T, tk task) (out, events string) {
 	t.Helper()
 	tk.Type, tk.CPU = "batch", 100
 	j := submit(t, tk)
-	a := watch(t, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 && a[0].ended() })
+	a := watchFor(t, 3*patience, "/job/"+j.id+"/allocations", func(a []allocation) bool { return len(a) > 0 && a[0].ended() })
 	j.alloc = a[0].ID
 	if events = j.messages(a[0]); strings.Contains(events, "Started") {
 		out = j.logs("stdout") + j.logs("stderr")

@@ -31,11 +31,10 @@ var exampleTests = map[string]func(*example){
 		}
 	},
 	"journald": func(e *example) {
-		e.await("complete")
-		out := run(e.t, "journalctl", "-o", "cat", "NOMAD_ALLOC_ID="+e.alloc)
-		if !strings.Contains(out, "line 1\nline 2\nline 3\nline 4\nline 5") {
-			e.t.Errorf("the journal has %q", out)
-		}
+		e.await("running")
+		awaitTrue(e.t, "its lines are not in the journal", func() bool {
+			return strings.Contains(journal(e.t, "-o", "cat", "NOMAD_JOB_ID="+e.id), "tick 1\ntick 2\n")
+		})
 	},
 	"python": func(e *example) {
 		e.await("complete")
@@ -82,9 +81,7 @@ var exampleTests = map[string]func(*example){
 	"image": func(e *example) {
 		e.await("complete")
 		e.logHas("app", "busybox\nsh\n", "ready\n")
-		if resp := e.stream("stderr", "app"); !strings.Contains(resp, "/x: Read-only file system") || !strings.Contains(resp, "/usr: No such file") {
-			e.t.Errorf("of the image it says %q", resp)
-		}
+		e.streamHas("stderr", "app", "/x: Read-only file system", "/usr: No such file")
 	},
 	"periodic": func(e *example) {
 		call(e.t, http.MethodPost, "/job/periodic/periodic/force", nil, nil)
@@ -223,9 +220,14 @@ func (e *example) await(status string) exampleAlloc {
 // logHas returns the standard output of a task once it holds all of the texts.
 func (e *example) logHas(task string, texts ...string) string {
 	e.t.Helper()
+	return e.streamHas("stdout", task, texts...)
+}
+
+func (e *example) streamHas(kind, task string, texts ...string) string {
+	e.t.Helper()
 	var got string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(300 * time.Millisecond) {
-		got = e.stream("stdout", task)
+		got = e.stream(kind, task)
 		missing := false
 		for _, text := range texts {
 			missing = missing || !strings.Contains(got, text)
@@ -234,7 +236,7 @@ func (e *example) logHas(task string, texts ...string) string {
 			return got
 		}
 	}
-	e.t.Fatalf("waited %s for %q in the log of %s; it holds:\n%s", patience, texts, task, got)
+	e.t.Fatalf("waited %s for %q in %s of %s; it holds:\n%s", patience, texts, kind, task, got)
 	return ""
 }
 

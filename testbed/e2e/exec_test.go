@@ -127,11 +127,11 @@ func TestExecStreams(t *testing.T) {
 	}{
 		{
 			name:   "terminal: size, and children left behind",
-			script: "sleep 1; stty size; ( (sleep 600; echo from background) & ); echo hello stdout; echo hello stderr >&2; exit 43",
+			script: "n=0; until [ \"$(stty size)\" = '100 100' ] || [ $((n+=1)) -gt 300 ]; do sleep 0.1; done; stty size; ( (sleep 600; echo from background) & ); echo hello stdout; echo hello stderr >&2; exit 43",
 			want:   "100 100\r\nhello stdout\r\nhello stderr\r\n", code: 43,
 		},
 		{name: "terminal: input is echoed", script: "echo ready; head -n1", stdin: "hello from stdin\r", want: "ready\r\nhello from stdin\r\nhello from stdin\r\n"},
-		{name: "terminal: it controls the session", script: "echo ready; trap 'echo interrupted; exit 5' INT; sleep 60 & wait", stdin: "\x03", want: "interrupted\r\n", code: 5},
+		{name: "terminal: it controls the session", script: "trap 'echo interrupted; exit 5' INT; echo ready; sleep 1000 & wait", stdin: "\x03", want: "interrupted\r\n", code: 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, code := j.onTerminal(tt.script, tt.stdin)

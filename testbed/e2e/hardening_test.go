@@ -91,7 +91,7 @@ func TestBrokerRefusesToRunWithoutOpenat2(t *testing.T) {
 	if err := systemctl("restart", unit); err == nil {
 		t.Error("the broker runs where openat2 fails")
 	}
-	if out := run(t, "journalctl", "--no-pager", "--quiet", "-n", "20", "-u", unit); !strings.Contains(out, "the broker needs openat2(2)") {
+	if out := journal(t, "-n", "20", "-u", unit); !strings.Contains(out, "the broker needs openat2(2)") {
 		t.Errorf("it does not say why:\n%s", out)
 	}
 }

@@ -24,14 +24,13 @@ func logsToJournal(tk task) task {
 	return tk
 }
 
-// journal is what the journal has of the task's output on each stream, which a
-// counter's lines tell.
-func (j *job) journal() (out, errs string) {
-	j.t.Helper()
-	run(j.t, "journalctl", "--sync")
+// journal is what journalctl prints of all that was written so far.
+func journal(t *testing.T, args ...string) string {
+	t.Helper()
+	run(t, "journalctl", "--sync")
 	var text, complaint bytes.Buffer
-	awaitTrue(j.t, "the journal cannot be read", func() bool {
-		cmd := exec.Command("journalctl", "-q", "-o", "cat", "NOMAD_ALLOC_ID="+j.alloc, "NOMAD_JOB_ID="+j.id, "NOMAD_TASK_NAME=task", "_TRANSPORT=stdout")
+	awaitTrue(t, "the journal cannot be read", func() bool {
+		cmd := exec.Command("journalctl", append([]string{"--quiet"}, args...)...)
 		text.Reset()
 		complaint.Reset()
 		cmd.Stdout, cmd.Stderr = &text, &complaint
@@ -39,8 +38,15 @@ func (j *job) journal() (out, errs string) {
 		// It leaves out a file that journald is enlarging at the moment, and says so.
 		return complaint.Len() == 0 && err == nil
 	})
+	return text.String()
+}
+
+// journal is what the journal has of the task's output on each stream, which a
+// counter's lines tell.
+func (j *job) journal() (out, errs string) {
+	j.t.Helper()
 	var texts [2]strings.Builder
-	for line := range strings.Lines(text.String()) {
+	for line := range strings.Lines(journal(j.t, "-o", "cat", "NOMAD_ALLOC_ID="+j.alloc, "NOMAD_JOB_ID="+j.id, "NOMAD_TASK_NAME=task", "_TRANSPORT=stdout")) {
 		b := &texts[0]
 		if n, ok := strings.CutPrefix(line, "err "); ok {
 			b = &texts[1]

@@ -8,8 +8,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +22,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const api = "http://127.0.0.1:4646/v1"
@@ -136,7 +140,7 @@ func (tk task) job(id string) map[string]any {
 		spec["Identities"] = tk.Identities
 	}
 	if tk.KillTimeout == 0 {
-		spec["KillTimeout"] = int64(5 * time.Second)
+		spec["KillTimeout"] = int64(30 * time.Second) // the most that an agent gives by default
 	}
 	if tk.Artifact {
 		spec["Artifacts"] = []map[string]any{{"GetterSource": "http://127.0.0.1:8000/hello.tar.gz", "RelativeDest": "local/"}}
@@ -150,7 +154,7 @@ func (tk task) job(id string) map[string]any {
 		case tpl.Script != nil:
 			t["ChangeMode"] = "script"
 			t["ChangeScript"] = map[string]any{
-				"Command": tpl.Script[0], "Args": tpl.Script[1:], "Timeout": int64(20 * time.Second), "FailOnError": true,
+				"Command": tpl.Script[0], "Args": tpl.Script[1:], "Timeout": int64(patience), "FailOnError": true,
 			}
 		}
 		templates = append(templates, t)
@@ -320,12 +324,33 @@ func (j *job) messages(a allocation) string {
 	return b.String()
 }
 
-// logs is what Nomad has of the task's output ("stdout", "stderr").
+// logs is what Nomad has of the task's output ("stdout", "stderr"): all of it, if the
+// task has ended.
 func (j *job) logs(stream string) string {
 	j.t.Helper()
+	if a, _, err := blocking[allocation]("/allocation/"+j.alloc, "0"); err == nil && a.ended() {
+		awaitTrue(j.t, "the task's log is not closed", func() bool { return nobodyWrites(j.t, j.logFile("task."+stream+".0")) })
+	}
 	var text []byte
 	call(j.t, http.MethodGet, "/client/fs/logs/"+j.alloc+"?task=task&plain=true&type="+stream, nil, &text)
 	return string(text)
+}
+
+// nobodyWrites tells that nobody has the file open for writing, which is when a lease for
+// readers can be had (fcntl(2)). A file that does not exist counts.
+func nobodyWrites(t *testing.T, name string) bool {
+	t.Helper()
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	must(t, err)
+	defer f.Close() // with it the lease ends
+	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		t.Fatal(err)
+	}
+	return err == nil
 }
 
 // awaitLog returns the task's output once it holds text.

@@ -161,8 +161,8 @@ func TestDeniedJobGetsItsRule(t *testing.T) {
 		}
 	}
 
-	records := "journalctl --quiet -u systemd-brokerd -o json NOMAD_JOB_ID=deniedjob"
-	rule := run(t, "sh", "-c", records+" | systemd-brokerd policy suggest")
+	records := recordsOf(t, "deniedjob")
+	rule := run(t, "sh", "-c", "systemd-brokerd policy suggest <"+records)
 	for _, want := range []string{`paths = ["/usr/libexec/e2e-wish"]`, `JOB_ID     = ["deniedjob"]`, `memory_max      = "32MiB"`} {
 		if !strings.Contains(rule, want) {
 			t.Errorf("the suggestion lacks %s:\n%s", want, rule)
@@ -173,7 +173,7 @@ func TestDeniedJobGetsItsRule(t *testing.T) {
 	if err := os.WriteFile(after+"/50-wish.hcl", []byte(rule), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err = exec.Command("sh", "-c", records+" | systemd-brokerd policy diff "+policyDir+" "+after).CombinedOutput()
+	out, err = exec.Command("sh", "-c", "systemd-brokerd policy diff "+policyDir+" "+after+" <"+records).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), `+ allowed by rule "suggested-1-deniedjob-task"`) || !strings.Contains(string(out), "1 requests, 1 answered otherwise") {
 		t.Errorf("policy diff: %v\n%s", err, out)
 	}
@@ -190,9 +190,17 @@ func TestDeniedJobGetsItsRule(t *testing.T) {
 	again.alloc = all[slices.IndexFunc(all, isNew)].ID
 	again.await("running")
 	again.stop()
-	if out := run(t, "sh", "-c", records+" | systemd-brokerd policy suggest"); !strings.Contains(out, "none of them a denial") {
+	if out := run(t, "sh", "-c", "systemd-brokerd policy suggest <"+recordsOf(t, "deniedjob")); !strings.Contains(out, "none of them a denial") {
 		t.Errorf("with the rule in force policy suggest says\n%s", out)
 	}
+}
+
+// recordsOf is a file with the broker's records of a job.
+func recordsOf(t *testing.T, job string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "records")
+	must(t, os.WriteFile(file, []byte(journal(t, "-u", brokerService, "-o", "json", "NOMAD_JOB_ID="+job)), 0o600))
+	return file
 }
 
 // TestHostilePolicyFiles are refused one after the other, and the broker lives.
@@ -201,7 +209,7 @@ func TestHostilePolicyFiles(t *testing.T) {
 	broker := mainPID(t, brokerService)
 	t.Cleanup(func() {
 		_ = os.Remove(bad)
-		run(t, "systemctl", "reload", "systemd-brokerd")
+		run(t, "systemctl", "restart", "systemd-brokerd") // a reload may return before the policy is read
 	})
 	for _, row := range []struct{ name, make, want string }{
 		{"a FIFO", "mkfifo -m 644 " + bad, "neither a file nor a directory"},

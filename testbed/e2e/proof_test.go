@@ -234,7 +234,7 @@ func otherTokens(t *testing.T, good *job) {
 		{"unsigned", unsigned(token), "cannot be verified", nil},
 		{"forged with the servers' key id", signed(kid, nil), "its header names EdDSA", nil},
 		{"forged with an unknown key", signed("nobody", nil), "not among the servers' keys", nil},
-		{"expired", signed("ours", jwt.MapClaims{"exp": time.Now().Add(-time.Minute).Unix()}), "the token expired 1m", nil},
+		{"expired", signed("ours", jwt.MapClaims{"exp": time.Now().Add(-time.Minute).Unix()}), "the token expired ", nil},
 		{"that never expires", signed("ours", jwt.MapClaims{"exp": nil}), "never expires", nil},
 		{"for another job", token, `NOMAD_JOB_ID="proven-good", and the request says "proven-other"`, map[string]string{"NOMAD_JOB_ID": "proven-other"}},
 		{"for another allocation", token, `NOMAD_ALLOC_ID=`, map[string]string{"NOMAD_ALLOC_ID": "0a1b2c3d-0000-4000-8000-000000000000"}},
@@ -314,8 +314,7 @@ func addKey(t *testing.T, kid string, key ed25519.PrivateKey) {
 }
 
 func provenOnRecord(t *testing.T, good *job) {
-	run(t, "journalctl", "--sync")
-	out := run(t, "journalctl", "--quiet", "-o", "json", startAllowed, "NOMAD_ALLOC_ID="+good.alloc)
+	out := journal(t, "-o", "json", startAllowed, "NOMAD_ALLOC_ID="+good.alloc)
 	var record map[string]string
 	if err := json.Unmarshal([]byte(out), &record); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -323,7 +322,7 @@ func provenOnRecord(t *testing.T, good *job) {
 	if record["BROKER_IDENTITY"] != "proven" || !strings.Contains(record["BROKER_REQUEST"], `"identityToken":"proven"`) {
 		t.Errorf("the record is %v", record)
 	}
-	if out := run(t, "sh", "-c", "journalctl --quiet -o json "+startDenied+" NOMAD_JOB_ID=proven-none | systemd-brokerd policy explain || true"); !strings.Contains(out, "identity") {
+	if out := run(t, "sh", "-c", "systemd-brokerd policy explain <"+recordsOf(t, "proven-none")+" || true"); !strings.Contains(out, "identity") {
 		t.Errorf("policy explain says of the record:\n%s", out)
 	}
 }

@@ -93,10 +93,14 @@ func afterReboot(t *testing.T) {
 		if text := j.messages(told); !strings.Contains(text, old.Unit+" is gone and its exit status with it") {
 			t.Errorf("no event tells what became of %s:\n%s", old.Unit, text)
 		}
-		j.await(status)
 		if status != "running" {
+			j.await(status)
 			continue
 		}
+		// It is "running" still when its end is told, and again with its second start.
+		watch(t, "/allocation/"+j.alloc, func(a allocation) bool {
+			return a.ClientStatus == status && strings.Count(j.messages(a), "Started: ") == 2
+		})
 		j.awaitLog("tick")
 		if now := j.unit(); now == old.Unit {
 			t.Errorf("the new run is in the unit of the old one, %s", now)

@@ -186,8 +186,8 @@ func withoutMapping(t *testing.T) (withMapping func()) {
 // removed has the agent collect garbage, and waits until alloc is gone.
 func removed(t *testing.T, alloc string) {
 	t.Helper()
-	call(t, "PUT", "/system/gc", nil, nil)
-	for deadline := time.Now().Add(5 * patience); ; time.Sleep(200 * time.Millisecond) { // nothing tells of the removal
+	for deadline := time.Now().Add(5 * patience); ; time.Sleep(500 * time.Millisecond) { // nothing tells of the removal
+		call(t, "PUT", "/system/gc", nil, nil) // again: the first time the task may not have been at its end for Nomad
 		if _, err := os.Stat(alloc); errors.Is(err, fs.ErrNotExist) {
 			return
 		}

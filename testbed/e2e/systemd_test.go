@@ -21,7 +21,7 @@ func (j *job) unit() string {
 	j.t.Helper()
 	names := units(j.t)
 	for _, name := range names {
-		if strings.HasPrefix(name, "nomad-task-"+j.alloc[:8]) {
+		if strings.HasPrefix(name, "nomad-task-"+j.alloc[:8]) && !strings.Contains(name, "-exec-") {
 			return name
 		}
 	}

@@ -38,6 +38,13 @@ func takeUIDs(t *testing.T, free int) (giveBack func()) {
 			_ = f.Close() // somebody has it
 			continue
 		}
+		if was, err := f.Stat(); err != nil {
+			t.Fatal(err)
+		} else if is, err := os.Stat(f.Name()); err != nil || !os.SameFile(was, is) {
+			_ = f.Close() // systemd has removed it meanwhile, as it removes those of tasks that end
+			uid--
+			continue
+		}
 		files = append(files, f)
 	}
 	return giveBack

@@ -130,7 +130,7 @@ func TestTutorialIsTrue(t *testing.T) {
 func follow(t *testing.T, dir string, s step, now map[string]string) {
 	t.Helper()
 	want, ids := pattern(s.want)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		cmd := exec.CommandContext(ctx, "bash", "-c", s.command)
