@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -40,19 +42,37 @@ func (b *broker) handOverLogs(ctx context.Context, stdout, stderr string) (token
 	return b.handOver(ctx, out, errs)
 }
 
-// handOver passes descriptors to the broker and returns the token that names them.
+// handOver passes descriptors to the broker and returns the token that names them. A
+// broker that ends meanwhile takes them with it, or its answer: the next one, which
+// listens on the same socket, gets them under a token of their own.
 func (b *broker) handOver(ctx context.Context, files ...*os.File) (token string, err error) {
-	var secret [32]byte
-	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
-	token = hex.EncodeToString(secret[:])
 	fds := make([]int, len(files))
 	for i, f := range files {
 		fds[i] = int(f.Fd())
 	}
-	if err := b.send(ctx, token, fds...); err != nil {
+	until := time.Now().Add(restartTime)
+	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+		var secret [32]byte
+		_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
+		token = hex.EncodeToString(secret[:])
+		err = b.send(ctx, token, fds...)
+		if err == nil {
+			return token, nil
+		}
+		if lost(err) && time.Now().Before(until) {
+			select {
+			case <-time.After(pause):
+				continue
+			case <-ctx.Done():
+			}
+		}
 		return "", fmt.Errorf("cannot hand descriptors to systemd-brokerd at %s: %w", b.fdSocket, err)
 	}
-	return token, nil
+}
+
+// lost reports whether err is the end of a connection without an answer.
+func lost(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }
 
 // openLog opens one end of a log for a task. A FIFO is opened for reading too,

@@ -141,3 +141,44 @@ func TestHandOversQueue(t *testing.T) {
 		t.Errorf("up to %d descriptors were handed over at once", n)
 	}
 }
+
+// TestHandOverOutlivesTheBroker: one that ends with a connection takes what it was given
+// with it, and PID 1's socket is the next one's.
+func TestHandOverOutlivesTheBroker(t *testing.T) {
+	path := t.TempDir() + "/fds.sock"
+	l, err := net.Listen("unixpacket", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	tokens := make(chan string, 3)
+	go func() {
+		for i := range 3 {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			token := make([]byte, 64)
+			if i > 0 { // the first one has not read it: the end is another error then
+				_, _ = conn.Read(token)
+			}
+			if tokens <- string(token); i == 2 {
+				_, _ = conn.Write([]byte("ok"))
+			}
+			_ = conn.Close()
+		}
+	}()
+	b, err := newBroker(Config{BrokerSocket: "/none", FDSocket: path}, uint32(os.Getuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	token, err := b.handOver(t.Context(), os.Stdin, os.Stdin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-tokens
+	if lost, kept := <-tokens, <-tokens; kept != token || kept == lost {
+		t.Errorf("the token is %q, the broker has %q, and the one before had %q", token, kept, lost)
+	}
+}

@@ -33,7 +33,7 @@ var exampleTests = map[string]func(*example){
 	"journald": func(e *example) {
 		e.await("running")
 		awaitTrue(e.t, "its lines are not in the journal", func() bool {
-			return strings.Contains(journal(e.t, "-o", "cat", "NOMAD_JOB_ID="+e.id), "tick 1\ntick 2\n")
+			return strings.Contains(journal(e.t, "-o", "cat", "NOMAD_ALLOC_ID="+e.alloc, "_TRANSPORT=stdout"), "tick 1\ntick 2\n")
 		})
 	},
 	"python": func(e *example) {
