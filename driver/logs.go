@@ -157,13 +157,25 @@ func (b *broker) send(ctx context.Context, token string, fds ...int) error {
 	if _, _, err := uc.WriteMsgUnix([]byte(token), unix.UnixRights(fds...), nil); err != nil {
 		return err
 	}
-	answer := make([]byte, 1024)
-	n, err := uc.Read(answer)
+	answer, err := readAnswer(uc)
 	if err != nil {
 		return err
 	}
-	if got := string(answer[:n]); got != "ok" {
-		return fmt.Errorf("it refuses them: %s", got)
+	if answer != "ok" {
+		return fmt.Errorf("it refuses them: %s", answer)
 	}
 	return nil
+}
+
+// readAnswer reads a message of a SOCK_SEQPACKET socket, again if it is told of the end:
+// where the peer sends and closes between the kernel's look for a message and its look for
+// the end, a reader that does not block is told of the end first, and the message is there
+// (__unix_dgram_recvmsg in Linux's af_unix.c).
+func readAnswer(r io.Reader) (string, error) {
+	answer := make([]byte, 1024)
+	n, err := r.Read(answer)
+	if errors.Is(err, io.EOF) {
+		n, err = r.Read(answer)
+	}
+	return string(answer[:n]), err
 }

@@ -4,6 +4,7 @@ package driver
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -180,5 +181,37 @@ func TestHandOverOutlivesTheBroker(t *testing.T) {
 	<-tokens
 	if lost, kept := <-tokens, <-tokens; kept != token || kept == lost {
 		t.Errorf("the token is %q, the broker has %q, and the one before had %q", token, kept, lost)
+	}
+}
+
+// results are what reads of a socket give, one after the other.
+type results []string
+
+func (r *results) Read(p []byte) (int, error) {
+	if len(*r) == 0 || (*r)[0] == "" {
+		*r = (*r)[min(1, len(*r)):]
+		return 0, io.EOF
+	}
+	n := copy(p, (*r)[0])
+	*r = (*r)[1:]
+	return n, nil
+}
+
+func TestAnswerAfterItsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reads results
+		want  string
+		err   error
+	}{
+		{"an answer", results{"ok", ""}, "ok", nil},
+		{"the end is told first", results{"", "ok", ""}, "ok", nil},
+		{"no answer", results{"", ""}, "", io.EOF},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, err := readAnswer(&tt.reads); got != tt.want || !errors.Is(err, tt.err) {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
 	}
 }

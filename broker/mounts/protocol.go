@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -91,10 +92,21 @@ func send(conn *net.UnixConn, message any, fds ...int) error {
 	return err
 }
 
+// reader is a [net.UnixConn] to read from.
+type reader interface {
+	ReadMsgUnix(b, oob []byte) (n, oobn, flags int, addr *net.UnixAddr, err error)
+}
+
 // receive reads one message. The caller closes the descriptors, also after an error.
-func receive(conn *net.UnixConn, message any) (fds []int, err error) {
+func receive(conn reader, message any) (fds []int, err error) {
 	buf, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(maxMounts*4))
 	n, oobn, flags, _, err := conn.ReadMsgUnix(buf, oob)
+	// Where the peer sends and closes between the kernel's look for a message and its look
+	// for the end, a reader that does not block is told of the end first, and the message
+	// is there (__unix_dgram_recvmsg in Linux's af_unix.c).
+	if errors.Is(err, io.EOF) {
+		n, oobn, flags, _, err = conn.ReadMsgUnix(buf, oob)
+	}
 	if err != nil {
 		return nil, err
 	}

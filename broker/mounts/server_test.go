@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -288,6 +289,27 @@ func TestBadRequests(t *testing.T) {
 	}
 	if units, _ := w.Staged(); len(units) != 0 {
 		t.Errorf("there are mounts of %v", units)
+	}
+}
+
+// reads are what reads of a socket give, one after the other; "" is its end.
+type reads []string
+
+func (r *reads) ReadMsgUnix(b, _ []byte) (n, oobn, flags int, addr *net.UnixAddr, err error) {
+	text := (*r)[0]
+	if *r = (*r)[1:]; text == "" {
+		return 0, 0, 0, nil, io.EOF
+	}
+	return copy(b, text), 0, 0, nil, nil
+}
+
+func TestAnswerAfterItsEnd(t *testing.T) {
+	var a answer
+	if _, err := receive(&reads{"", `{"error":"x"}`}, &a); err != nil || a.Error != "x" {
+		t.Errorf("got %v, %v", a, err)
+	}
+	if _, err := receive(&reads{"", ""}, &a); !errors.Is(err, io.EOF) {
+		t.Errorf("of no message it says %v", err)
 	}
 }
 
