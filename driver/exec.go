@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/armon/circbuf"
@@ -25,10 +26,25 @@ var _ drivers.ExecTaskStreamingRawDriver = (*Driver)(nil)
 // shells.
 const cannotExecute = 126
 
-// exitIsRead is how long an agent on a busy host may need to read the last messages
-// of a session, after a megabyte of output for one. Who has read the exit code ends the
-// call; where input came just then, the agent may tell it only when this is over.
-const exitIsRead = 8 * time.Second
+// exitIsRead is how long an agent on a busy host may need to read the rest of a session
+// with so many bytes of output, all of which may be on their way still. Who has read the
+// exit code ends the call; where input came just then, the agent may tell it only when
+// this is over.
+func exitIsRead(output int64) time.Duration {
+	return 8*time.Second + min(time.Duration(output)*30*time.Microsecond, 52*time.Second)
+}
+
+// counted counts the output that goes to the agent.
+type counted struct {
+	drivers.ExecTaskStream
+	bytes atomic.Int64
+}
+
+// Send implements drivers.ExecTaskStream.
+func (c *counted) Send(m *drivers.ExecTaskStreamingResponseMsg) error {
+	c.bytes.Add(int64(len(m.GetStdout().GetData()) + len(m.GetStderr().GetData())))
+	return c.ExecTaskStream.Send(m)
+}
 
 // ExecTaskStreamingRaw implements drivers.ExecTaskStreamingRawDriver: alloc exec.
 //
@@ -38,7 +54,8 @@ const exitIsRead = 8 * time.Second
 // call outlives its last message: the agent forgets what it has not read of a call
 // that ended before it sent input (plugins/drivers/client.go).
 func (d *Driver) ExecTaskStreamingRaw(ctx context.Context, id string, command []string, tty bool, stream drivers.ExecTaskStream) error {
-	opts, sent := drivers.StreamToExecOptions(ctx, command, tty, stream)
+	to := &counted{ExecTaskStream: stream}
+	opts, sent := drivers.StreamToExecOptions(ctx, command, tty, to)
 	defer opts.Stdin.Close() //nolint:errcheck // ends what copies from it
 	result, err := d.execStreaming(ctx, id, opts)
 	_, _ = opts.Stdout.Close(), opts.Stderr.Close() // never fail (io.PipeWriter)
@@ -53,11 +70,11 @@ func (d *Driver) ExecTaskStreamingRaw(ctx context.Context, id string, command []
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := stream.Send(drivers.NewExecStreamingResponseExit(result.ExitCode)); err != nil {
+	if err := to.Send(drivers.NewExecStreamingResponseExit(result.ExitCode)); err != nil {
 		return err
 	}
 	select {
-	case <-time.After(exitIsRead):
+	case <-time.After(exitIsRead(to.bytes.Load())):
 	case <-ctx.Done():
 	}
 	return nil

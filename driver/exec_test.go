@@ -114,6 +114,30 @@ func TestExitCodeOfASessionWithInputAtItsEnd(t *testing.T) {
 	}
 }
 
+// TestSessionOfMuchOutputOutlivesItsExitForLonger, but not for ever.
+func TestSessionOfMuchOutputOutlivesItsExitForLonger(t *testing.T) {
+	c := &counted{ExecTaskStream: typing{t.Context(), nil}}
+	part := &proto.ExecTaskStreamingIOOperation{Data: make([]byte, 1000)}
+	for _, m := range []*drivers.ExecTaskStreamingResponseMsg{{Stdout: part}, {Stderr: part}} {
+		if err := c.Send(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		output int64
+		want   time.Duration
+	}{
+		{0, 8 * time.Second},
+		{c.bytes.Load(), 8*time.Second + 60*time.Millisecond},
+		{1 << 20, 39457280 * time.Microsecond},
+		{1 << 40, time.Minute},
+	} {
+		if got := exitIsRead(tt.output); got != tt.want {
+			t.Errorf("after %d bytes %s, want %s", tt.output, got, tt.want)
+		}
+	}
+}
+
 func TestExecTask(t *testing.T) {
 	b, d, h := started(t)
 	r, err := d.ExecTask(h.Config.ID, []string{"/bin/sh", "-c", "cat; echo out; echo err >&2; exit 2"}, patience)

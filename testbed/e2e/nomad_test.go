@@ -331,9 +331,39 @@ func (j *job) logs(stream string) string {
 	if a, _, err := blocking[allocation]("/allocation/"+j.alloc, "0"); err == nil && a.ended() {
 		awaitTrue(j.t, "the task's log is not closed", func() bool { return nobodyWrites(j.t, j.logFile("task."+stream+".0")) })
 	}
-	var text []byte
-	call(j.t, http.MethodGet, "/client/fs/logs/"+j.alloc+"?task=task&plain=true&type="+stream, nil, &text)
-	return string(text)
+	var text string
+	awaitTrue(j.t, "the log cannot be read", func() (ok bool) {
+		var err error
+		if text, err = readLog(j.alloc, "task", stream); err != nil {
+			j.t.Log(err)
+		}
+		return err == nil
+	})
+	return text
+}
+
+// readLog asks the agent for what there is of a stream of a task's output. The answer
+// may stay away for minutes on a busy machine, where another request has one at once.
+func readLog(alloc, task, stream string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience/3)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/client/fs/logs/"+alloc+"?plain=true&type="+stream+"&task="+task, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the log of %s: %s: %s", alloc, resp.Status, text)
+	}
+	if err != nil {
+		return "", err
+	}
+	return string(text), nil
 }
 
 // nobodyWrites tells that nobody has the file open for writing, which is when a lease for
