@@ -392,16 +392,31 @@ func (j *job) awaitLog(text string) string {
 func (j *job) awaitLogFor(patience time.Duration, text string) string {
 	j.t.Helper()
 	deadline := time.Now().Add(patience)
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	for {
+		got, err := j.followLog(patience/3, text)
+		if err == nil {
+			return got
+		}
+		if !time.Now().Before(deadline) {
+			j.t.Fatalf("waiting for %q in the log: %v; so far:\n%s", text, err, got)
+		}
+		time.Sleep(100 * time.Millisecond) // the agent may not be listening: there is no event to wait for
+	}
+}
+
+// followLog reads the task's output from its beginning until it holds text, for so long
+// at most (see readLog), and returns what there was.
+func (j *job) followLog(patience time.Duration, text string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// follow=true keeps the answer open and adds to it: no asking again.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/client/fs/logs/"+j.alloc+"?task=task&plain=true&type=stdout&follow=true", nil)
 	if err != nil {
-		j.t.Fatal(err)
+		return "", err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		j.t.Fatal(err)
+		return "", err
 	}
 	defer resp.Body.Close()
 	var got strings.Builder
@@ -410,10 +425,10 @@ func (j *job) awaitLogFor(patience time.Duration, text string) string {
 		n, err := resp.Body.Read(buf)
 		got.Write(buf[:n])
 		if strings.Contains(got.String(), text) {
-			return got.String()
+			return got.String(), nil
 		}
 		if err != nil {
-			j.t.Fatalf("waiting for %q in the log: %v; so far:\n%s", text, err, got.String())
+			return got.String(), err
 		}
 	}
 }
