@@ -98,12 +98,13 @@ e2e: ## end-to-end tests in a VM (DISTRO=bookworm|trixie RUN=regexp ALL=1)
 # Figures worth keeping go where the report reads them. A comma would end an argument.
 comma   := ,
 figures = $(if $(QUICK),bin/performance,docs/performance)
-bench: cc ## measure against peers in a VM, an hour; report in docs/performance (DISTRO=… QUICK=1 ONLY=… UNITS=1000 ROUNDS=10)
+bench: cc ## measure against peers in a VM, an hour; report in docs/performance (DISTRO=… QUICK=1 ONLY=… UNITS=1000 ROUNDS=10 EXEC2=PROGRAM)
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; chmod 0755 "$$dir"; mkdir -p $(figures); \
 	if [ -n "$(if $(ONLY),$(findstring nomad,$(ONLY)),all)" ]; then \
 		echo "building a Nomad with the exec driver (about 6 minutes, cached afterwards) …"; \
 		CGO_ENABLED=1 $(GO) -C testbed/nomad build -mod=readonly -tags netgo,osusergo -ldflags '-s -w -linkmode external -extldflags -static' \
 			-o "$$dir/nomad" github.com/hashicorp/nomad; \
+		$(if $(EXEC2),cp "$(EXEC2)" "$$dir/nomad-driver-exec2";) \
 	fi; \
 	if [ -n "$(if $(ONLY),$(findstring starts,$(ONLY))$(findstring podman,$(ONLY)),all)" ]; then \
 		packages=$$(testbed/packages --distro $(DISTRO) -- podman crun); cp -r "$$packages" "$$dir/packages"; \

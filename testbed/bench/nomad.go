@@ -15,11 +15,14 @@ import (
 	"github.com/hashicorp/nomad/api"
 )
 
-// withExec is the Nomad beside this program that was built with cgo: the one of the
-// test bed's image has no exec driver.
-func withExec() (string, error) {
+// exec2 is the name of that driver, and its program is beside this one if somebody had it.
+const exec2 = "exec2"
+
+// beside names a file beside this program: of Nomad that is the one that was built with
+// cgo, as the one of the test bed's image has no exec driver.
+func beside(name string) (string, error) {
 	self, err := os.Executable()
-	return filepath.Join(filepath.Dir(self), "nomad"), err
+	return filepath.Join(filepath.Dir(self), name), err
 }
 
 // agent is a Nomad agent, server and client in one, with its peers' drivers.
@@ -31,7 +34,7 @@ type agent struct {
 
 const rootData = "/var/lib/nomad-root"
 
-// nomad measures jobs of the driver, and of raw_exec and exec under an agent that
+// nomad measures jobs of the driver, and of raw_exec, exec and exec2 under an agent that
 // runs as root, which they need.
 func (b *bench) nomad() error {
 	if _, err := command("/usr/local/lib/testbed/start-nomad"); err != nil {
@@ -47,8 +50,13 @@ func (b *bench) nomad() error {
 	if err != nil {
 		return err
 	}
-	agents := map[string]*agent{"systemd": unprivileged, "raw_exec": root, "exec": root}
+	agents := map[string]*agent{"systemd": unprivileged, "raw_exec": root, "exec": root, exec2: root}
 	order := []string{"systemd", "raw_exec", "exec"}
+	if _, err := os.Stat(rootData + "/plugins/nomad-driver-exec2"); err == nil {
+		order = append(order, exec2)
+	} else {
+		b.note("no exec2 here")
+	}
 	for _, driver := range order {
 		if err := agents[driver].ready(driver); err != nil {
 			return err
@@ -93,9 +101,19 @@ func startRootAgent() (*agent, error) {
 	if _, err := command("sh", "-ec", "rm -rf "+rootData+"; mkdir -p "+rootData+"/plugins; cp -r /usr/local/lib/testbed/server/server "+rootData+"/"); err != nil {
 		return nil, err
 	}
-	nomad, err := withExec()
+	nomad, err := beside("nomad")
 	if err != nil {
 		return nil, err
+	}
+	plugin, err := beside("nomad-driver-exec2")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(plugin); err == nil {
+		if _, err := command("cp", plugin, rootData+"/plugins/"); err != nil {
+			return nil, err
+		}
+		config += "\nplugin \"nomad-driver-exec2\" {\n}\n"
 	}
 	file := rootData + ".hcl"
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -148,7 +166,11 @@ func (j *job) run() error {
 	if err := j.submit(); err != nil {
 		return err
 	}
-	for _, step := range []func(time.Time) error{j.started, j.exec, j.flood, j.exit, j.stop} {
+	steps := []func(time.Time) error{j.started, j.exec, j.flood, j.exit, j.stop}
+	if j.driver == exec2 { // it has no alloc exec, and a signal ends its unshare
+		steps = []func(time.Time) error{j.started, j.exit, j.stop}
+	}
+	for _, step := range steps {
 		if err := step(from); err != nil {
 			return err
 		}
@@ -276,6 +298,10 @@ func (j *job) flood(time.Time) error {
 // exit kills the task's process and waits for Nomad to notice, and to start it again.
 func (j *job) exit(time.Time) error {
 	all := workers()
+	// exec2 calls a task started before its shim has executed the task's program.
+	for deadline := time.Now().Add(patience); len(all) == 0 && time.Now().Before(deadline); all = workers() {
+		time.Sleep(10 * time.Millisecond)
+	}
 	if len(all) != 1 {
 		return fmt.Errorf("there are %d workers", len(all))
 	}

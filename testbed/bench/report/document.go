@@ -142,28 +142,47 @@ var jobMeasures = []struct{ measure, text string }{
 	{"log throughput", "log throughput"},
 }
 
+// drivers are the peers of jobs, without those of which the run has no figures.
+func (d *document) drivers() (peers []string) {
+	for _, driver := range []string{"raw_exec", "exec", "exec2"} {
+		if d.spread(key{"job setup to started", driver, ""}).n > 0 {
+			peers = append(peers, driver)
+		}
+	}
+	return peers
+}
+
 func (d *document) jobs() {
 	d.say("## Nomad jobs")
-	d.say("The same job under an agent without privileges (`systemd`) and under one that runs as root (`raw_exec`, `exec`), both up in the same boot, " +
+	d.say("The same job under an agent without privileges (`systemd`) and under one that runs as root (the others), both up in the same boot, " +
 		"the drivers taking turns. Times of events are Nomad's own.")
+	peers := d.drivers()
+	all := append([]string{"systemd"}, peers...)
+	head := append([]string{""}, all...)
+	for _, peer := range peers {
+		head = append(head, "systemd / "+peer)
+	}
 	var rows [][]string
 	for _, m := range jobMeasures {
 		k := func(driver string) key { return key{m.measure, driver, ""} }
-		if d.spread(k("systemd")).n+d.spread(k("raw_exec")).n+d.spread(k("exec")).n == 0 {
+		if d.spread(k("systemd")).n == 0 {
 			continue
 		}
-		unit := d.unit[m.measure]
-		rows = append(rows, []string{
-			m.text, cell(d.spread(k("systemd")), unit), cell(d.spread(k("raw_exec")), unit), cell(d.spread(k("exec")), unit),
-			ratioCell(d.ratio(k("systemd"), k("raw_exec"))), ratioCell(d.ratio(k("systemd"), k("exec"))), fmt.Sprint(d.spread(k("systemd")).n),
-		})
+		row := []string{m.text}
+		for _, driver := range all {
+			row = append(row, cell(d.spread(k(driver)), d.unit[m.measure]))
+		}
+		for _, peer := range peers {
+			row = append(row, ratioCell(d.ratio(k("systemd"), k(peer))))
+		}
+		rows = append(rows, append(row, fmt.Sprint(d.spread(k("systemd")).n)))
 	}
-	d.table([]string{"", "systemd", "raw_exec", "exec", "systemd / raw_exec", "systemd / exec", "runs"}, rows)
-	d.boxes("job", "Task setup to task started", "job setup to started", "", []string{"systemd", "raw_exec", "exec"}, 1000, "ms")
-	d.boxes("log", "Log throughput", "log throughput", "", []string{"systemd", "raw_exec", "exec"}, 1, "MiB/s")
+	d.table(append(head, "runs"), rows)
+	d.boxes("job", "Task setup to task started", "job setup to started", "", all, 1000, "ms")
+	d.boxes("log", "Log throughput", "log throughput", "", all, 1, "MiB/s")
 	d.say("Processes that come with one task, beside its own, and the memory that is theirs alone:")
 	rows = nil
-	for _, driver := range []string{"systemd", "raw_exec", "exec"} {
+	for _, driver := range all {
 		row, measured := []string{driver}, false
 		for _, kind := range []string{"executor", "logmon", "other"} {
 			n := d.spread(key{"job processes", driver, kind})
