@@ -266,7 +266,7 @@ func TestUserOfTheJob(t *testing.T) {
 
 func TestJournaldHasTheLogWithTheTasksNames(t *testing.T) {
 	t.Parallel()
-	// It stays: journald asks for the names at the first line, and with the unit they go.
+	// It stays: journald asks for the names when it reads the first line.
 	j := submit(t, logsToJournal(script(hello+" lines 3; exec sleep 1000")))
 	j.await("running")
 	awaitTrue(t, "its lines are not in the journal", func() bool {
