@@ -138,27 +138,35 @@ func confined(t *testing.T) {
 // containerPage returns the commands of the page, and its unit.
 func containerPage(t *testing.T) (shell, unit string) {
 	t.Helper()
-	page, err := docs.Files.ReadFile("container.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rest := string(page)
-	for {
-		var block string
-		var found bool
-		if _, rest, found = strings.Cut(rest, "\n```"); !found {
-			break
-		}
-		block, rest, _ = strings.Cut(rest, "\n```\n")
-		if text, ok := strings.CutPrefix(block, "sh\n"); ok {
-			shell += text + "\n"
-		}
-		if text, ok := strings.CutPrefix(block, "ini\n"); ok {
-			unit += text + "\n"
+	for _, b := range codeBlocks(t, "container.md") {
+		switch b.language {
+		case "sh":
+			shell += b.text
+		case "ini":
+			unit += b.text
 		}
 	}
 	if shell == "" || unit == "" {
 		t.Fatal("docs/container.md has no commands or no unit")
 	}
 	return shell, unit
+}
+
+type codeBlock struct{ language, text string }
+
+// codeBlocks are those of a page of docs/ that begin with ``` and a language.
+func codeBlocks(t *testing.T, page string) (all []codeBlock) {
+	t.Helper()
+	text, err := docs.Files.ReadFile(page)
+	must(t, err)
+	for rest := string(text); ; {
+		var block string
+		var found bool
+		if _, rest, found = strings.Cut(rest, "\n```"); !found {
+			return all
+		}
+		block, rest, _ = strings.Cut(rest, "\n```\n")
+		language, block, _ := strings.Cut(block, "\n")
+		all = append(all, codeBlock{language, block + "\n"})
+	}
 }

@@ -6,20 +6,17 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
-
-	"nomad-systemd-driver/docs"
 )
 
 // TestFilesOfUnitsThatAreGone: what docs/operations.md says against files that PID 1
 // keeps removes those of units that are gone, and of no other.
 func TestFilesOfUnitsThatAreGone(t *testing.T) {
-	page, err := docs.Files.ReadFile("operations.md")
-	must(t, err)
-	_, commands, _ := strings.Cut(string(page), "```sh\nfor f in /run/systemd/units/")
-	commands, _, ok := strings.Cut("for f in /run/systemd/units/"+commands, "```")
-	if !ok {
+	blocks := codeBlocks(t, "operations.md")
+	i := slices.IndexFunc(blocks, func(b codeBlock) bool { return strings.Contains(b.text, "/run/systemd/units/") })
+	if i < 0 {
 		t.Fatal("the page has no such commands")
 	}
 	file := func(unit string) string { return "/run/systemd/units/log-extra-fields:" + unit }
@@ -34,7 +31,7 @@ func TestFilesOfUnitsThatAreGone(t *testing.T) {
 	if _, err := os.Stat(file(gone)); err != nil {
 		t.Errorf("this systemd does not keep the file of a unit that is gone, so the page need not speak of it: %v", err)
 	}
-	run(t, "sh", "-c", commands)
+	run(t, "sh", "-c", blocks[i].text)
 	if _, err := os.Stat(file(gone)); err == nil {
 		t.Errorf("%s is left", file(gone))
 	}

@@ -188,6 +188,10 @@ func call(t *testing.T, method, path string, in, out any) {
 }
 
 func request(method, path string, in, out any) error {
+	return requestFor(patience, method, path, in, out)
+}
+
+func requestFor(patience time.Duration, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -345,25 +349,9 @@ func (j *job) logs(stream string) string {
 // readLog asks the agent for what there is of a stream of a task's output. The answer
 // may stay away for minutes on a busy machine, where another request has one at once.
 func readLog(alloc, task, stream string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience/3)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/client/fs/logs/"+alloc+"?plain=true&type="+stream+"&task="+task, nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the log of %s: %s: %s", alloc, resp.Status, text)
-	}
-	if err != nil {
-		return "", err
-	}
-	return string(text), nil
+	var text []byte
+	err := requestFor(patience/3, http.MethodGet, "/client/fs/logs/"+alloc+"?plain=true&type="+stream+"&task="+task, nil, &text)
+	return string(text), err
 }
 
 // nobodyWrites tells that nobody has the file open for writing, which is when a lease for
