@@ -15,8 +15,12 @@ import (
 	"github.com/hashicorp/nomad/api"
 )
 
-// exec2 is the name of that driver, and its program is beside this one if somebody had it.
-const exec2 = "exec2"
+// exec2 is the name of that driver, and exec2Plugin its program, which is beside this one
+// if somebody had it.
+const (
+	exec2       = "exec2"
+	exec2Plugin = "nomad-driver-exec2"
+)
 
 // beside names a file beside this program: of Nomad that is the one that was built with
 // cgo, as the one of the test bed's image has no exec driver.
@@ -52,7 +56,7 @@ func (b *bench) nomad() error {
 	}
 	agents := map[string]*agent{"systemd": unprivileged, "raw_exec": root, "exec": root, exec2: root}
 	order := []string{"systemd", "raw_exec", "exec"}
-	if _, err := os.Stat(rootData + "/plugins/nomad-driver-exec2"); err == nil {
+	if _, err := os.Stat(rootData + "/plugins/" + exec2Plugin); err == nil {
 		order = append(order, exec2)
 	} else {
 		b.note("no exec2 here")
@@ -105,7 +109,7 @@ func startRootAgent() (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	plugin, err := beside("nomad-driver-exec2")
+	plugin, err := beside(exec2Plugin)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +117,7 @@ func startRootAgent() (*agent, error) {
 		if _, err := command("cp", plugin, rootData+"/plugins/"); err != nil {
 			return nil, err
 		}
-		config += "\nplugin \"nomad-driver-exec2\" {\n}\n"
+		config += "\nplugin \"" + exec2Plugin + "\" {\n}\n"
 	}
 	file := rootData + ".hcl"
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
